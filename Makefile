@@ -1,0 +1,30 @@
+# Two commands do all set-up: `make demo` (the main job) and `make test` (everything that is checked).
+# Both share .venv and work again from any half-done state.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NATIVE := $(wildcard csrc/*) CMakeLists.txt
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/rmeeto rebuild --out runs/demo
+	@echo "report: runs/demo/report.html"
+
+test: $(INSTALLED)
+	$(BIN)/python tools/run_tests.py
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/scan.py --out results/cpu_scan.json
+	$(BIN)/python benchmarks/merge.py --out results/cpu_merge.json
+
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
+	$(PYTHON) tools/install.py .venv
+	@touch $@
+
+clean:
+	rm -rf .venv build runs

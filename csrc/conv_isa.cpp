@@ -1,0 +1,178 @@
+// A unit of work is one image times a strip of V vectors of channels, walked along the tokens once:
+// the last taps stay in registers. Scanning in reverse is walking from the last token to the first.
+#include "conv.h"
+
+#include "parallel.h"
+#include "simd.h"
+
+namespace RM_NS {
+namespace {
+
+using rmeeto::ConvArgs;
+
+// V vectors of channels of which the first n channels exist (all of them when Whole).
+template <bool Whole, class T>
+RM_INLINE vf get(const T* p, int v, int n) {
+  return Whole ? load(p + v * W) : load(p + v * W, n - v * W);
+}
+template <bool Whole, class T>
+RM_INLINE void put(T* p, vf x, int v, int n) {
+  if (Whole)
+    store(p + v * W, x);
+  else
+    store(p + v * W, x, n - v * W);
+}
+
+// Tap k of channel c at [k * V * W + c], the bias as tap K, zero where no channel is.
+template <int K, int V>
+RM_INLINE void pack_taps(const ConvArgs& a, long c0, int n, float* taps) {
+  for (int c = 0; c < V * W; ++c) {
+    const bool real = c < n;
+    for (int k = 0; k < K; ++k) taps[k * V * W + c] = real ? a.weight[(c0 + c) * K + k] : 0.f;
+    taps[K * V * W + c] = real && a.bias ? a.bias[c0 + c] : 0.f;
+  }
+}
+
+template <int K, int V>
+struct Window {  // the inputs of the last K-1 tokens and of this one, oldest first
+  vf at[K][V] = {};
+
+  __attribute__((always_inline)) inline vf push(vf now, int v) {
+    RM_UNROLL
+    for (int k = 0; k + 1 < K; ++k) at[k][v] = at[k + 1][v];
+    return at[K - 1][v] = now;
+  }
+  __attribute__((always_inline)) inline vf filter(const float* taps, int v) const {
+    vf sum = load(taps + (K * V + v) * W);
+    RM_UNROLL
+    for (int k = 0; k < K; ++k) sum += load(taps + (k * V + v) * W) * at[k][v];
+    return sum;
+  }
+};
+
+template <class T, int K, int V, bool Whole>
+RM_INLINE void forward_strip(const ConvArgs& a, long b, long c0, int n) {
+  alignas(64) float taps[(K + 1) * V * W];
+  pack_taps<K, V>(a, c0, n, taps);
+  const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
+  const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
+  T* out = static_cast<T*>(a.out) + (b * a.length + first) * a.channels + c0;
+  Window<K, V> seen;
+  for (long l = 0; l < a.length; ++l, x += step * a.x_row, out += step * a.channels) {
+    RM_UNROLL
+    for (int v = 0; v < V; ++v) {
+      seen.push(get<Whole>(x, v, n), v);
+      const vf sum = seen.filter(taps, v);
+      put<Whole>(out, a.silu ? sum * sigmoid(sum) : sum, v, n);
+    }
+  }
+}
+
+// The gradient of token j needs the output gradients of tokens j … j+K-1: it is written K-1 tokens
+// late. `sums` receives this image's share of the gradients of taps and bias, laid out like taps.
+template <class T, int K, int V, bool Whole>
+RM_INLINE void backward_strip(const ConvArgs& a, long b, long c0, int n, float* sums) {
+  alignas(64) float taps[(K + 1) * V * W];
+  pack_taps<K, V>(a, c0, n, taps);
+  const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
+  const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
+  const T* grad = static_cast<const T*>(a.grad) + b * a.grad_batch + first * a.grad_row + c0;
+  T* out = static_cast<T*>(a.out) + (b * a.length + first) * a.channels + c0;
+  Window<K, V> seen, owed;
+  vf total[K + 1][V] = {};
+  for (long l = 0; l < a.length + K - 1; ++l) {
+    const bool inside = l < a.length;
+    RM_UNROLL
+    for (int v = 0; v < V; ++v) {
+      vf g{};
+      if (inside) {
+        seen.push(get<Whole>(x, v, n), v);
+        g = get<Whole>(grad, v, n);
+        if (a.silu) {
+          const vf pre = seen.filter(taps, v), gate = sigmoid(pre);
+          g *= gate * (1.f + pre * (1.f - gate));
+        }
+        RM_UNROLL
+        for (int k = 0; k < K; ++k) total[k][v] += g * seen.at[k][v];
+        total[K][v] += g;
+      }
+      owed.push(g, v);
+      if (l < K - 1) continue;
+      vf paid{};
+      RM_UNROLL
+      for (int k = 0; k < K; ++k) paid += load(taps + (k * V + v) * W) * owed.at[K - 1 - k][v];
+      put<Whole>(out, paid, v, n);
+    }
+    if (inside) x += step * a.x_row, grad += step * a.grad_row;
+    if (l >= K - 1) out += step * a.channels;
+  }
+  for (int k = 0; k <= K; ++k)
+    for (int v = 0; v < V; ++v) put<Whole>(sums + k * a.channels + c0, total[k][v], v, n);
+}
+
+constexpr int kForward = W == 16 ? 4 : 2;   // vectors in a strip: what the registers hold
+constexpr int kBackward = W == 16 ? 2 : 1;
+
+// Calls whole(b, c0) for full strips and part(b, c0, n) for the vectors of the last one.
+template <int V, class Whole, class Part>
+RM_INLINE void for_strips(const ConvArgs& a, double nanoseconds, const Whole& whole,
+                          const Part& part) {
+  const long wide = V * W, strips = (a.channels + wide - 1) / wide;
+  const double work = nanoseconds * a.batch * a.length * a.channels;
+  parallel_for(a.batch * strips, worth_threads(a.threads, work), [&](long unit, int) {
+    FlushToZero flush;
+    const long b = unit / strips;
+    long c0 = unit % strips * wide;
+    if (c0 + wide <= a.channels) return whole(b, c0);
+    for (; c0 < a.channels; c0 += W)
+      part(b, c0, static_cast<int>(a.channels - c0 < W ? a.channels - c0 : W));
+  });
+}
+
+template <class T, int K>
+void forward(const ConvArgs& a) {
+  for_strips<kForward>(
+      a, 0.2,
+      [&](long b, long c0) { forward_strip<T, K, kForward, true>(a, b, c0, kForward * W); },
+      [&](long b, long c0, int n) { forward_strip<T, K, 1, false>(a, b, c0, n); });
+}
+
+template <class T, int K>
+void backward(const ConvArgs& a) {
+  const long image = (K + 1) * a.channels;
+  float* sums = rmeeto::arena(a.batch * image);
+  for_strips<kBackward>(
+      a, 0.5,
+      [&](long b, long c0) {
+        backward_strip<T, K, kBackward, true>(a, b, c0, kBackward * W, sums + b * image);
+      },
+      [&](long b, long c0, int n) {
+        backward_strip<T, K, 1, false>(a, b, c0, n, sums + b * image);
+      });
+  for (long b = 1; b < a.batch; ++b)
+    for (long i = 0; i < image; ++i) sums[i] += sums[b * image + i];
+  for (long c = 0; c < a.channels; ++c) {
+    for (int k = 0; k < K; ++k) a.grad_taps[c * K + k] = a.batch ? sums[k * a.channels + c] : 0.f;
+    a.grad_bias[c] = a.batch ? sums[K * a.channels + c] : 0.f;
+  }
+}
+
+}  // namespace
+
+void conv_forward(const ConvArgs& a) {
+  switch (a.taps) {
+    case 2: return a.half ? forward<bf16, 2>(a) : forward<float, 2>(a);
+    case 3: return a.half ? forward<bf16, 3>(a) : forward<float, 3>(a);
+    default: return a.half ? forward<bf16, 4>(a) : forward<float, 4>(a);
+  }
+}
+
+void conv_backward(const ConvArgs& a) {
+  switch (a.taps) {
+    case 2: return a.half ? backward<bf16, 2>(a) : backward<float, 2>(a);
+    case 3: return a.half ? backward<bf16, 3>(a) : backward<float, 3>(a);
+    default: return a.half ? backward<bf16, 4>(a) : backward<float, 4>(a);
+  }
+}
+
+}  // namespace RM_NS

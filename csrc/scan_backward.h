@@ -1,0 +1,191 @@
+// Backward: recomputes the states of a stretch of time, then walks it in reverse. Long sequences are cut
+// into stretches, each started from a checkpoint of the state, so that scratch does not grow with length.
+#pragma once
+#include "scan_forward.h"
+
+namespace RM_NS {
+
+using rmeeto::ScanGradArgs;
+
+enum { kBackwardTile = 8 };
+const long kBackwardChannels = 128;  // channels a unit sums into its partial dB and dC
+const long kWholeSteps = 256;        // sequences up to this length need no checkpoints
+const long kStretchSteps = 64;       // otherwise: steps between checkpoints
+
+struct Stretches {
+  long steps, count;
+  explicit Stretches(long length) {
+    steps = length <= kWholeSteps ? length : kStretchSteps;
+    count = ceil_div(length, steps);
+  }
+};
+
+// One thread's scratch. Rows are [step][W]; adjoints and sums live as long as the unit.
+struct BackwardScratch {
+  float *x, *dt, *slope, *dx, *dy, *y, *ddx, *ddt;  // rows
+  float *decay, *state;                             // [step][tile][W]: exp(dt A), h before and after
+  float *B, *C;                                     // token rows
+  float *sumB, *sumC;                               // [step][state][W], summed over the unit's blocks
+  float *adjoint, *dA, *dB, *dC, *dD, *dbias;       // [block][state][W] and [block][W]
+  float *checkpoint;                                // [stretch][block][state][W]
+  float *end;
+
+  BackwardScratch(float* p, const Cut& cut, const ScanSizes& s, const Stretches& stretches) {
+    const auto take = [&p](long floats) {
+      float* const mine = p;
+      p += ceil_div(floats, 16) * 16;
+      return mine;
+    };
+    const long rows = stretches.steps * W, weights = cut.blocks * s.states * W;
+    x = take(rows), dt = take(rows), slope = take(rows), dx = take(rows);
+    dy = take(rows), y = take(rows), ddx = take(rows), ddt = take(rows);
+    decay = take(rows * kBackwardTile), state = take((rows + W) * kBackwardTile);
+    B = take(stretches.steps * s.states), C = take(stretches.steps * s.states);
+    sumB = take(rows * s.states), sumC = take(rows * s.states);
+    adjoint = take(weights), dA = take(weights), dB = take(weights), dC = take(weights);
+    dD = take(cut.blocks * W), dbias = take(cut.blocks * W);
+    checkpoint = take(weights * stretches.count);
+    end = p;
+  }
+};
+
+// States of T rows from `h` on: keeps decay, and state before step t at [t], after it at [t + 1].
+template <int T, bool ConstB, bool ConstC>
+static void recompute(long steps, const float* A, Operand B, Operand C, const float* h,
+                      const BackwardScratch& s) {
+  vf state[T];
+  RM_UNROLL
+  for (int n = 0; n < T; ++n) store(s.state + n * W, state[n] = load(h + n * W));
+  for (long t = 0; t < steps; ++t, B.data += B.row, C.data += C.row) {
+    const vf dt = load(s.dt + t * W), dx = load(s.dx + t * W);
+    float *decay = s.decay + t * T * W, *after = s.state + (t + 1) * T * W;
+    vf y[2] = {load(s.y + t * W), vf{}};
+    RM_UNROLL
+    for (int n = 0; n < T; ++n) {
+      const vf a = exp2(dt * load(A + n * W));
+      store(decay + n * W, a);
+      state[n] = a * state[n] + dx * state_of<ConstB>(B.data, n);
+      store(after + n * W, state[n]);
+      y[n & 1] += state[n] * state_of<ConstC>(C.data, n);
+    }
+    store(s.y + t * W, y[0] + y[1]);
+  }
+}
+
+RM_INLINE void add_to(float* sum, vf v) { store(sum, load(sum) + v); }
+
+// Where the gradients of T states of a block are summed.
+struct TileSums {
+  float *adjoint, *dA, *dB, *dC;  // dB and dC: per token [step][state][W], constant [state][W]
+};
+
+// The same steps in reverse. q is dLoss/dh_t; what is carried to step t-1 is decay_t q.
+template <int T, bool ConstB, bool ConstC>
+static void sweep(long steps, long states, const float* A, Operand B, Operand C, const TileSums& sums,
+                  const BackwardScratch& s) {
+  vf carried[T], dA[T], after[T];
+  RM_UNROLL
+  for (int n = 0; n < T; ++n) {
+    carried[n] = load(sums.adjoint + n * W);
+    dA[n] = load(sums.dA + n * W);
+    after[n] = load(s.state + (steps * T + n) * W);
+  }
+  for (long t = steps - 1; t >= 0; --t) {
+    const vf dt = load(s.dt + t * W), dx = load(s.dx + t * W), dy = load(s.dy + t * W);
+    const float *b = B.data + t * B.row, *c = C.data + t * C.row;
+    const float *decay = s.decay + t * T * W, *before = s.state + t * T * W;
+    float* dB = sums.dB + (ConstB ? 0 : t * states * W);
+    float* dC = sums.dC + (ConstC ? 0 : t * states * W);
+    vf ddx[2] = {load(s.ddx + t * W), vf{}}, ddt[2] = {load(s.ddt + t * W), vf{}};
+    RM_UNROLL
+    for (int n = 0; n < T; ++n) {
+      const vf q = carried[n] + dy * state_of<ConstC>(c, n), h = load(before + n * W);
+      add_to(dC + n * W, dy * after[n]);
+      add_to(dB + n * W, q * dx);
+      carried[n] = q * load(decay + n * W);
+      after[n] = h;
+      const vf g = carried[n] * h;
+      dA[n] += g * dt;
+      ddx[n & 1] += q * state_of<ConstB>(b, n);
+      ddt[n & 1] += g * load(A + n * W);
+    }
+    store(s.ddx + t * W, ddx[0] + ddx[1]);
+    store(s.ddt + t * W, ddt[0] + ddt[1]);
+  }
+  RM_UNROLL
+  for (int n = 0; n < T; ++n) {
+    store(sums.adjoint + n * W, carried[n]);
+    store(sums.dA + n * W, dA[n]);
+  }
+}
+
+// One block over one stretch, all states: recompute and sweep tile by tile.
+template <bool ConstB, bool ConstC>
+static void sweep_all(long steps, long states, const float* A, Operand B, Operand C, const float* h,
+                      const TileSums& all, const BackwardScratch& s) {
+  for (long n = 0; n < states;) {
+    const int tile = tile_size(states - n, kBackwardTile);
+    const Operand b{B.data + n * (ConstB ? W : 1), B.row}, c{C.data + n * (ConstC ? W : 1), C.row};
+    const long at = n * W;
+    const TileSums sums{all.adjoint + at, all.dA + at, all.dB + at, all.dC + at};
+#define RM_TILE(T)                                                                \
+  recompute<T, ConstB, ConstC>(steps, A + at, b, c, h + at, s);                   \
+  sweep<T, ConstB, ConstC>(steps, states, A + at, b, c, sums, s);
+    switch (tile) {
+      case 8: RM_TILE(8) break;
+      case 4: RM_TILE(4) break;
+      case 2: RM_TILE(2) break;
+      default: RM_TILE(1)
+    }
+#undef RM_TILE
+    n += tile;
+  }
+}
+
+static inline void prepare(const ScanGradArgs& a, const Unit& unit, const Block& block, long t0, long steps,
+                           const BackwardScratch& s) {
+  const ScanArgs& f = a.forward;
+  const vf bias = get(f.bias, block), skip = get(f.D, block);
+  for (long t = 0; t < steps; ++t) {
+    const vf x = get(f.u, unit.batch, t0 + t, block);
+    vf dt = get(f.delta, unit.batch, t0 + t, block) + bias, slope = set1(1.f);
+    if (f.softplus) dt = softplus(dt, &slope);
+    vf dy = get(a.grad, unit.batch, t0 + t, block);
+    if (is_present(f.z)) {
+      const vf z = get(f.z, unit.batch, t0 + t, block);
+      dy *= z * sigmoid(z);
+    }
+    store(s.x + t * W, x);
+    store(s.dt + t * W, dt);
+    store(s.slope + t * W, slope);
+    store(s.dx + t * W, dt * x);
+    store(s.dy + t * W, dy);
+    store(s.y + t * W, skip * x);
+    store(s.ddx + t * W, vf{});
+    store(s.ddt + t * W, vf{});
+  }
+}
+
+static inline void finish(const ScanGradArgs& a, const Unit& unit, const Block& block, long t0, long steps,
+                          float* dD, float* dbias, const BackwardScratch& s) {
+  const ScanArgs& f = a.forward;
+  const vf skip = get(f.D, block);
+  vf sumD = load(dD), sum_bias = load(dbias);
+  for (long t = 0; t < steps; ++t) {
+    const vf x = load(s.x + t * W), dy = load(s.dy + t * W), ddx = load(s.ddx + t * W);
+    const vf ddt = (load(s.ddt + t * W) * kLn2 + ddx * x) * load(s.slope + t * W);
+    sumD += dy * x;
+    sum_bias += ddt;
+    put(a.du, unit.batch, t0 + t, block, ddx * load(s.dt + t * W) + skip * dy);
+    put(a.ddelta, unit.batch, t0 + t, block, ddt);
+    if (is_present(f.z)) {
+      const vf z = get(f.z, unit.batch, t0 + t, block), gate = sigmoid(z);
+      const vf out = get(a.grad, unit.batch, t0 + t, block) * load(s.y + t * W);
+      put(a.dz, unit.batch, t0 + t, block, out * gate * (1.f + z * (1.f - gate)));
+    }
+  }
+  store(dD, sumD);
+  store(dbias, sum_bias);
+}
+
+}  // namespace RM_NS

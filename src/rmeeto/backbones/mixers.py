@@ -1,0 +1,117 @@
+"""What mixes the tokens of a block: the two-way selective scan of Vision Mamba."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import ops
+from .blocks import NO_TAPS
+
+
+class Direction(NamedTuple):
+    """The parameters of one scan direction, gathered from their published names."""
+
+    conv: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    A_log: Tensor
+    D: Tensor
+    reverse: bool
+
+
+class BidirectionalMamba(nn.Module):
+    """Scan the tokens forwards and backwards with own parameters, gate, combine and project.
+
+    For X (B, N, C): (x, z) = X·W_in; for each direction
+    u = SiLU(conv(x)), (dt, B, C) = u·W_x, Δ = softplus(dt·W_dt + b_dt),
+    h_t = exp(Δ_t A) h_{t−1} + Δ_t u_t B_t, y_t = (⟨h_t, C_t⟩ + D u_t) · SiLU(z_t);
+    output = (y_forward + y_backward) · scale · W_out, where A = −exp(A_log).
+
+    Args:
+        dim: C, width of the stream; the inner width D is 2C.
+        d_state: S, states a channel.
+        average: halve the sum of the directions (Vim) or not (VideoMamba).
+
+    Source: Zhu et al. 2024, Vision Mamba, algorithm 1; differs in: the sum is halved before the
+    output projection, as in every published checkpoint, and the backward direction is a reverse
+    scan, so nothing is flipped.
+    """
+
+    TAPS = frozenset({"b", "c", "delta", "mixer_out"})
+    D_CONV, EXPAND, DT_PER = 4, 2, 16
+
+    def __init__(self, dim: int, d_state: int, average: bool) -> None:
+        super().__init__()
+        self.d_state, self.dt_rank = d_state, -(-dim // self.DT_PER)
+        self.scale = 0.5 if average else 1.0
+        inner = self.EXPAND * dim
+        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+        for suffix in ("", "_b"):
+            conv = nn.Conv1d(inner, inner, self.D_CONV, groups=inner)
+            width = self.dt_rank + 2 * d_state
+            self.add_module(f"conv1d{suffix}", conv)
+            self.add_module(f"x_proj{suffix}", nn.Linear(inner, width, bias=False))
+            self.add_module(f"dt_proj{suffix}", nn.Linear(self.dt_rank, inner))
+            self.register_parameter(f"A{suffix}_log", nn.Parameter(torch.empty(inner, d_state)))
+            self.register_parameter(f"D{suffix}", nn.Parameter(torch.empty(inner)))
+
+    def direction(self, reverse: bool) -> Direction:
+        """Forward (no suffix) or backward (``_b``) parameters."""
+        s = "_b" if reverse else ""
+        names = (f"conv1d{s}", f"x_proj{s}", f"dt_proj{s}", f"A{s}_log", f"D{s}")
+        return Direction(*(getattr(self, name) for name in names), reverse)
+
+    def forward(
+        self, tokens: Tensor, size: Tensor | None = None, taps: frozenset[str] = NO_TAPS
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mix (B, N, C) tokens.
+
+        Args:
+            tokens: normed, in the compute type.
+            size: ignored; the scan does not weigh tokens by size.
+            taps: of "b", "c" (B, N, S), "delta" (B, N, D; before bias and softplus) and
+                "mixer_out" (B, N, D; gated, before the output projection), all combined over the
+                directions like the output.
+
+        Returns:
+            update (B, N, C) in the compute type, features by tap name.
+        """
+        x, z = self.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)
+        ahead, ahead_features = self._scan(x, z, self.direction(reverse=False), taps)
+        back, back_features = self._scan(x, z, self.direction(reverse=True), taps)
+        mixed = self._combine(ahead, back).transpose(1, 2)
+        features = {k: self._combine(v, back_features[k]) for k, v in ahead_features.items()}
+        if "mixer_out" in taps:
+            features["mixer_out"] = mixed
+        return self.out_proj(mixed), features
+
+    def _combine(self, ahead: Tensor, back: Tensor) -> Tensor:
+        total = ahead + back
+        return total if self.scale == 1 else total * self.scale
+
+    def _scan(
+        self, x: Tensor, z: Tensor, way: Direction, taps: frozenset[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        u = ops.causal_conv1d(x, way.conv.weight, way.conv.bias, "silu", way.reverse)
+        parts = way.x_proj(u.transpose(1, 2)).split(
+            (self.dt_rank, self.d_state, self.d_state), dim=-1
+        )
+        low_rank, b, c = parts
+        delta = F.linear(low_rank, way.dt_proj.weight)
+        y = ops.selective_scan(
+            u, delta.transpose(1, 2), -torch.exp(_wide(way.A_log)),
+            b.transpose(1, 2), c.transpose(1, 2), _wide(way.D), z=z,
+            delta_bias=_wide(way.dt_proj.bias), delta_softplus=True, reverse=way.reverse,
+        )  # fmt: skip
+        features = {"b": b, "c": c, "delta": delta}
+        return y, {name: value for name, value in features.items() if name in taps}
+
+
+def _wide(parameter: Tensor) -> Tensor:
+    """At least fp32: the scan's own parameters are never rounded to half precision."""
+    return parameter.to(torch.promote_types(parameter.dtype, torch.float32))

@@ -1,0 +1,50 @@
+"""Image sets, preprocessing, augmentation and batches; knows no model."""
+
+from .augment import AUGMENTS, Augment, RandAugment, get_augment
+from .loader import (
+    Batch,
+    TrainBatch,
+    batches_per_epoch,
+    epoch_order,
+    eval_batches,
+    train_batches,
+)
+from .mixing import mix, soft_targets
+from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from .reading import SOURCES, Reader, available_splits, open_source
+from .skipping import SkipReport
+from .sources import ArraySource, EncodedSource, ImageSource
+from .subsets import Subset, cache, hold_out_last, split_validation, take
+from .views import make_views
+
+__all__ = [
+    "AUGMENTS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "SOURCES",
+    "ArraySource",
+    "Augment",
+    "Batch",
+    "EncodedSource",
+    "ImageSource",
+    "Preprocessing",
+    "RandAugment",
+    "Reader",
+    "SkipReport",
+    "Subset",
+    "TrainBatch",
+    "available_splits",
+    "batches_per_epoch",
+    "cache",
+    "epoch_order",
+    "eval_batches",
+    "get_augment",
+    "hold_out_last",
+    "make_views",
+    "mix",
+    "open_source",
+    "soft_targets",
+    "split_validation",
+    "take",
+    "train_batches",
+]

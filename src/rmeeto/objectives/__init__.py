@@ -1,0 +1,44 @@
+"""Objectives: what a re-training minimises, from tensors alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .distillation import distillation
+from .supervised import cross_entropy
+
+__all__ = ["Objective", "cross_entropy", "distillation"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Named losses of a batch: cross-entropy, plus distillation when there is a teacher.
+
+    ``loss = cross_entropy + distill_weight · distillation``
+    """
+
+    smoothing: float = 0.0
+    """Label smoothing of the cross-entropy, in [0, 1)."""
+    distill_weight: float = 0.0
+    """Weight of the distillation; 0 leaves it out."""
+    temperature: float = 1.0
+    """Softness of the distillation."""
+
+    def __call__(
+        self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """All losses by name, each a scalar mean over the batch; ``"loss"`` is the one to minimise.
+
+        Args:
+            logits: (B, K) of the model in training.
+            targets: (B,) int64 labels or (B, K) probabilities.
+            teacher_logits: (B, K), or None for no distillation.
+        """
+        parts = {"cross_entropy": cross_entropy(logits, targets, self.smoothing)}
+        loss = parts["cross_entropy"]
+        if teacher_logits is not None and self.distill_weight > 0:
+            parts["distillation"] = distillation(logits, teacher_logits, self.temperature)
+            loss = loss + self.distill_weight * parts["distillation"]
+        return {"loss": loss, **parts}

@@ -1,0 +1,33 @@
+"""Losses against the labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy of hard or soft targets, with label smoothing.
+
+    ``L = −(1/B) Σ_b Σ_k ((1−s)·t_bk + s/K) · log softmax(logits_b)_k``. Smoothing is linear in
+    the target, so smoothing a mixture of two labels here equals mixing two smoothed labels.
+
+    Args:
+        logits: (B, K), any floating type; bf16 and fp16 are computed in fp32.
+        targets: (B,) int64 labels, or (B, K) probabilities (mixup, cutmix).
+        smoothing: share ``s`` of the target spread evenly over the classes, in [0, 1).
+
+    Returns:
+        scalar in nats, the mean over the batch.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+    """
+    logits = at_least_float32(logits)
+    if targets.is_floating_point():
+        targets = targets.to(logits.dtype)
+    return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """``logits`` in fp32, or as they are in fp64: a softmax in half precision loses the small classes."""
+    return logits if logits.element_size() >= 4 else logits.float()

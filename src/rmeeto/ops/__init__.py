@@ -1,0 +1,14 @@
+"""Tensor operations with interchangeable bodies: a definition, plain torch, and native kernels."""
+
+from .causal_conv1d import causal_conv1d
+from .merge import bipartite_match, merge_tokens, slot_sum
+from .rms_norm import add_rms_norm, rms_norm
+
+__all__ = [
+    "add_rms_norm",
+    "bipartite_match",
+    "causal_conv1d",
+    "merge_tokens",
+    "rms_norm",
+    "slot_sum",
+]

@@ -1,0 +1,130 @@
+"""Token merging: which tokens to merge (`bipartite_match`) and the merge (`slot_sum`, …)."""
+
+import torch
+from torch import Tensor
+
+from rmeeto.errors import ConfigError, ShapeError
+
+from . import torch_body
+
+DISTANCES = ("cosine", "l1", "l2")
+
+
+@torch.no_grad()
+def bipartite_match(
+    features: Tensor,
+    protected: Tensor,
+    r: int,
+    distance: str = "cosine",
+    kth: int = 1,
+    ordered: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Plan the merge of the r most redundant tokens of each image into their nearest neighbours.
+
+    The unprotected tokens, in order, are split by parity: even ones are sources, odd ones
+    targets. Each source looks for its kth most similar target between unit rows; the r sources
+    with the highest such similarity are merged into that target. Ties go to the earlier token.
+
+    Args:
+        features: (B, N, F) rows to compare, any float type; no gradient flows through the plan.
+        protected: (B, N) bool, tokens that neither merge nor are merged into; as many in each
+            image, anywhere.
+        r: tokens to remove, at most half of the unprotected ones (rounded down).
+        distance: ``"cosine"``, ``"l1"`` or ``"l2"``, always between rows scaled to unit length.
+            ``"l2"`` is computed as the cosine, which ranks unit rows identically (they differ
+            only for rows of zeros, which the cosine finds equally far from everything).
+        kth: 1 merges with the most similar target, 3 with the third most similar, ….
+        ordered: keep the survivors in sequence order. If False: surviving sources by falling
+            similarity, protected tokens among them at ⌊p·kept/sources⌋, then all targets.
+
+    Returns:
+        ``assign`` (B, N) int64, new slot of each old one, and ``keep`` (B, N − r) int64, old slot
+        that represents each new one (increasing when ordered).
+
+    Raises:
+        ShapeError: if shapes do not fit or the images differ in their number of protected tokens.
+        ConfigError: if r, distance or kth is out of range.
+
+    Source: R-MeeTo (arXiv 2412.12496), section 3; matching of Bolya et al. (arXiv 2210.09461).
+    Differs in: protected tokens anywhere and any number, kept in their exact place when ordered.
+    """
+    _check_match(features, protected, r, distance, kth)
+    if r == 0:
+        slots = torch.arange(protected.shape[1], device=protected.device)
+        slots = slots.repeat(protected.shape[0], 1)
+        return slots, slots.clone()
+    return torch_body.bipartite_match(features, protected, r, distance, kth, ordered)
+
+
+def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor:
+    """Add up the weighted rows of each slot: ``out[b,j] = Σ_{assign[b,n]=j} weight[b,n]·x[b,n]``.
+
+    Args:
+        x: (B, N, C) rows.
+        weight: (B, N), or None for 1; gets no gradient.
+        assign: (B, N) int64 slots from 0 to m; m drops the row.
+        m: number of slots.
+
+    Returns:
+        (B, m, C) in x's type, summed in fp32 in token order; zero for an empty slot.
+
+    Raises:
+        ShapeError: if the shapes do not fit together.
+    """
+    _check_slots(x, weight, assign)
+    return torch_body.slot_sum(x, weight, assign, m)
+
+
+def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Average the tokens of each slot by size: ``Σ s·x / Σ s`` and ``Σ s``.
+
+    A token alone in its slot comes out bit for bit as it went in.
+
+    Args:
+        tokens: (B, N, C) fp32 rows.
+        size: (B, N) fp32, patches each token stands for; gets no gradient.
+        assign: (B, N) int64 slots from 0 to m; m drops the token.
+        m: number of slots.
+
+    Returns:
+        (B, m, C) averaged tokens and (B, m) their sizes.
+
+    Raises:
+        ShapeError: if the shapes do not fit together.
+
+    Source: R-MeeTo (arXiv 2412.12496), section 3, on the summed residual stream.
+    """
+    _check_slots(tokens, size, assign)
+    return torch_body.merge_tokens(tokens, size.detach(), assign, m)
+
+
+def _check_match(features: Tensor, protected: Tensor, r: int, distance: str, kth: int) -> None:
+    asked = "bipartite_match"
+    if features.dim() != 3 or protected.shape != features.shape[:2]:
+        given = f"features {tuple(features.shape)}, protected {tuple(protected.shape)}"
+        raise ShapeError(asked, given, "features must be (B, N, F) and protected (B, N)")
+    if distance not in DISTANCES:
+        raise ConfigError(asked, f"distance={distance!r}", f"known: {', '.join(DISTANCES)}")
+    if r < 0 or kth < 1:
+        raise ConfigError(asked, f"r={r}, kth={kth}", "r must be at least 0 and kth at least 1")
+    if r == 0 or len(protected) == 0:
+        return
+    counts = protected.sum(1)
+    if (counts != counts[0]).any():
+        reason = "every image must protect the same number of tokens; pad with dropped ones"
+        raise ShapeError(asked, f"{counts.tolist()} protected tokens", reason)
+    targets = (protected.shape[1] - int(counts[0])) // 2
+    if r > targets:
+        reason = f"at most half of the unprotected tokens can go in one step: r={targets}"
+        raise ConfigError(asked, f"r={r} of {protected.shape[1]} tokens", reason)
+    if kth > targets:
+        raise ConfigError(asked, f"kth={kth}", f"there are only {targets} targets to rank")
+
+
+def _check_slots(x: Tensor, weight: Tensor | None, assign: Tensor) -> None:
+    if x.dim() != 3 or assign.shape != x.shape[:2]:
+        given = f"rows {tuple(x.shape)}, assign {tuple(assign.shape)}"
+        raise ShapeError("slot_sum", given, "rows must be (B, N, C) and assign (B, N)")
+    if weight is not None and weight.shape != assign.shape:
+        given = f"weight {tuple(weight.shape)}, assign {tuple(assign.shape)}"
+        raise ShapeError("slot_sum", given, "weight must be (B, N), one value a row")

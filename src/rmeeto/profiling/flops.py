@@ -1,0 +1,158 @@
+"""FLOPs from the token counts that really ran, in two named conventions, and a second opinion.
+
+All counts are multiply-adds (MACs) of one image, the field's "FLOPs". ``paper`` counts one scan
+direction as the published formula does; ``full`` counts everything that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..backbones import Backbone, create_model
+from ..evaluation.modes import device_of, evaluating
+from ..reducers import RMeeTo
+from ..tokens import TokenState, reduce_, restore_
+from .inputs import NoiseInput
+
+Convention = Literal["paper", "full"]
+
+PUBLISHED_MODELS = (
+    "vim_tiny_patch16_224",
+    "vim_small_patch16_224",
+    "vim_base_patch16_224",
+    "videomamba_tiny_patch16_224",
+    "videomamba_small_patch16_224",
+    "videomamba_base_patch16_224",
+)
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """Cost of one image.
+
+    Args:
+        macs: multiply-adds.
+        gflops: the same in units of 10⁹, as papers print them.
+        convention: "paper" or "full".
+        tokens: tokens that each loop block saw.
+        merges: (tokens before, tokens removed, width of the matched features) at each site that
+            removed any.
+    """
+
+    macs: float
+    gflops: float
+    convention: Convention
+    tokens: tuple[int, ...]
+    merges: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class PublishedFlops:
+    """One row of the published cost table: GFLOPs with ``r`` tokens removed at each site."""
+
+    model: str
+    r: int
+    ratio: float
+    final_tokens: int
+    paper: float
+    full: float
+
+
+def count_flops(
+    model: Backbone, convention: Convention = "paper", images: Tensor | None = None
+) -> FlopCount:
+    """Multiply-adds of one image, from the token counts of one recorded forward pass.
+
+    Args:
+        model: a backbone, with or without a reduction.
+        convention: "paper" or "full".
+        images: (1, channels, height, width) for adaptive reducers; None takes noise.
+
+    Returns:
+        The cost and the counts it was computed from.
+    """
+    tokens, merges = record_tokens(model, images)
+    macs = model.flops(tokens, merges, convention)
+    return FlopCount(macs, macs / 1e9, convention, tokens, merges)
+
+
+def record_tokens(
+    model: Backbone, images: Tensor | None = None
+) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+    """Tokens seen by each loop block and (before, removed, width) of each merge, as they ran."""
+    tokens: list[int] = []
+    merges: list[tuple[int, int, int]] = []
+
+    def block_runs(block: nn.Module, args: tuple[Any, ...]) -> None:
+        tokens.append(args[0].tokens.shape[1])
+
+    def reduction_ran(reduction: nn.Module, args: tuple[Any, ...], after: TokenState) -> None:
+        before: TokenState = args[1]
+        n, m = before.tokens.shape[1], after.tokens.shape[1]
+        if m < n:
+            features = before.taps.get(model.reduction.config.tap, before.tokens)
+            merges.append((n, n - m, features.shape[-1]))
+
+    hooks = [block.register_forward_pre_hook(block_runs) for block in model.block_list()]
+    if model.reduction is not None:
+        hooks.append(model.reduction.register_forward_hook(reduction_ran))
+    with _removing(hooks), evaluating(model):
+        model(_one_image(model) if images is None else images)
+    return tuple(tokens), tuple(merges)
+
+
+def matmul_macs(model: Backbone, images: Tensor | None = None) -> int:
+    """Multiply-adds in matrix products and convolutions, counted by PyTorch as they run.
+
+    An independent check on the linear layers of `count_flops`; scans and other custom kernels
+    are left out, so it is a lower bound on ``full``.
+    """
+    images = _one_image(model) if images is None else images
+    with evaluating(model), FlopCounterMode(display=False) as counter:
+        model(images)
+    counts = counter.get_flop_counts()["Global"]
+    return sum(flops for op, flops in counts.items() if op.__module__ == "torch._ops.aten") // 2
+
+
+def published_flops_table(
+    models: tuple[str, ...] = PUBLISHED_MODELS, rs: tuple[int, ...] = (0, 5, 10, 11, 15, 20)
+) -> tuple[PublishedFlops, ...]:
+    """GFLOPs of the published models and schedules, without running or filling them.
+
+    Source: R-MeeTo (arXiv 2412.12496), Table 2: Vim Ti/S/B 1.45/5.08/18.87 G, with r = 5/11/11
+    1.28/3.58/13.21 G (our ``paper`` column); differs in: r = 20 counts the tokens that really
+    remain.
+    """
+    return tuple(row for name in models for row in _published_rows(name, rs))
+
+
+def _published_rows(name: str, rs: tuple[int, ...]) -> Iterator[PublishedFlops]:
+    with torch.device("meta"):
+        model = create_model(name)
+    for r in rs:
+        schedule = reduce_(model, RMeeTo(r=r)).reduction.schedule
+        tokens, merges = schedule.tokens(), schedule.merges(model.config.embed_dim)
+        paper, full = (model.flops(tokens, merges, c) / 1e9 for c in ("paper", "full"))
+        yield PublishedFlops(name, r, schedule.ratio, schedule.final, paper, full)
+    restore_(model)
+
+
+def _one_image(model: Backbone) -> Tensor:
+    size, channels = model.config.image_hw, model.config.in_chans
+    return NoiseInput(size, channels, str(device_of(model)))(1)
+
+
+@contextmanager
+def _removing(hooks: list) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,32 @@
+"""The registry of reducers and their way to and from saved settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rmeeto.config import from_dict, to_dict
+from rmeeto.errors import ConfigError
+from rmeeto.registry import Registry
+from rmeeto.tokens import Reducer
+
+REDUCERS: Registry[type[Reducer]] = Registry("reducer", "rmeeto.reducers", ("rmeeto.reducers",))
+
+
+def reducer_from_dict(values: dict[str, Any]) -> Reducer:
+    """Build a reducer from ``{"name": …, settings}``.
+
+    Raises:
+        UnknownNameError: if no reducer has that name.
+        ConfigError: if there is no name, or a setting is unknown or out of range.
+    """
+    settings = dict(values)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        reason = f"add a name, one of {', '.join(REDUCERS.names())}"
+        raise ConfigError("a reducer from its settings", f"name={name!r}", reason)
+    return from_dict(REDUCERS.get(name), settings)
+
+
+def reducer_to_dict(config: Reducer) -> dict[str, Any]:
+    """The settings of a reducer as plain values that `reducer_from_dict` reads."""
+    return {"name": config.name, **to_dict(config)}

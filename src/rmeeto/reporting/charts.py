@@ -1,0 +1,312 @@
+"""Charts of `Series` as inline SVG: lines and clouds of points, with intervals and direct labels.
+
+Colours, fonts and line widths are classes that the report's style sheet fills in, for light and
+dark; a drawing carries geometry, text and tooltips only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from .numbers import number
+from .record import Point, Series
+from .scales import (
+    FONT, NARROW, WIDE, Scale, Size, scale, svg, tag, text, text_width, tooltip,
+)
+
+COLOURS = 6
+MARKERS = ("circle", "square", "triangle", "diamond")
+_LINE = 16  # px from one line of labels to the next
+_RADIUS = 4.0
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What one chart shows.
+
+    Args:
+        references: names and heights of dashed lines across the plot.
+        categories: names of x = 0, 1, 2, … in place of numeric ticks.
+        colours: series → colour, so that a name keeps its colour through a report.
+    """
+
+    title: str
+    series: tuple[Series, ...]
+    references: tuple[tuple[str, float], ...] = ()
+    categories: tuple[str, ...] = ()
+    colours: Mapping[str, int] = field(default_factory=dict)
+
+    def colour(self, name: str) -> int:
+        """Index of the series' colour; −1 is the neutral one of baselines."""
+        names = [s.name for s in self.series]
+        return self.colours.get(name, assign_colours(names).get(name, 0))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The plot area and what surrounds it."""
+
+    size: Size
+    x: Scale
+    y: Scale
+    direct: bool
+
+    @property
+    def box(self) -> Box:
+        return (self.x.start, self.y.stop, self.x.stop, self.y.start)
+
+
+def assign_colours(names: Sequence[str]) -> dict[str, int]:
+    """A colour for every name in order of appearance; names that start with "baseline" are neutral."""
+    colours: dict[str, int] = {}
+    for name in names:
+        if name not in colours:
+            neutral = name.lower().startswith("baseline")
+            taken = len({c for c in colours.values() if c >= 0})
+            colours[name] = -1 if neutral else taken % COLOURS
+    return colours
+
+
+def both_sizes(draw: Callable[[Size], str]) -> str:
+    """A narrow and a wide drawing; the style sheet shows the one that fits."""
+    return draw(NARROW) + draw(WIDE)
+
+
+def plot(chart: Chart, size: Size = WIDE) -> str:
+    """Draw lines and points; a series without any known value is left out."""
+    shown = [s for s in chart.series if _known(s)]
+    if not shown:
+        return ""
+    frame = _frame(chart, shown, size)
+    parts = [_axes(chart, frame, shown[0])]
+    parts += [_reference(frame, name, y) for name, y in chart.references]
+    parts += [_legend(chart, frame, shown)] if len(shown) > 1 and not frame.direct else []
+    parts += [_series(chart, s, frame) for s in shown]
+    parts += [_names(chart, shown, frame)] if frame.direct else []
+    parts += [_point_labels(shown, frame)]
+    return svg(size, chart.title, "".join(parts))
+
+
+def _known(series: Series) -> list[Point]:
+    return [p for p in series.points if p.y is not None]
+
+
+def _frame(chart: Chart, shown: Sequence[Series], size: Size) -> _Frame:
+    x, y = _x_scale(chart, shown, size), _y_scale(chart, shown)
+    widest = max(text_width(s.name) for s in shown) + 12
+    direct = len(shown) > 1 and widest < 0.3 * size.width and _ends_right(shown, x)
+    legend = _legend_rows(shown, size) * _LINE if len(shown) > 1 and not direct else 0
+    left = max(text_width(t) for t in y.texts()) + 8
+    right = widest if direct else 10
+    return _Frame(
+        size, x.moved(left, size.width - right), y.moved(size.height - 38, 28 + legend), direct
+    )
+
+
+def _x_scale(chart: Chart, shown: Sequence[Series], size: Size) -> Scale:
+    if chart.categories:
+        last = len(chart.categories) - 1
+        return Scale(-0.45, last + 0.45, 0, 1, tuple(map(float, range(last + 1))))
+    values = [p.x for s in shown for p in _known(s)]
+    whole = all(float(v).is_integer() for v in values)
+    return scale(values, count=8 if size is WIDE else 5, whole=whole)
+
+
+def _y_scale(chart: Chart, shown: Sequence[Series]) -> Scale:
+    points = [p for s in shown for p in _known(s)]
+    values = [v for p in points for v in (p.y, p.low, p.high) if v is not None]
+    values += [y for _, y in chart.references]
+    percent = any("%" in s.y_label for s in shown)
+    return scale(values, bounds=(0, 100) if percent else None)
+
+
+def _ends_right(shown: Sequence[Series], x: Scale) -> bool:
+    """Names stand at the ends of lines, which works where all lines end near the right edge."""
+    return all(x(_known(s)[-1].x) > 0.85 for s in shown)
+
+
+def _axes(chart: Chart, frame: _Frame, first: Series) -> str:
+    left, _, right, bottom = frame.box
+    parts = [text(0, FONT, first.y_label, "axis")]
+    for tick, words in zip(frame.y.ticks, frame.y.texts(), strict=True):
+        height = frame.y(tick)
+        parts.append(tag("line", class_="grid", x1=left, x2=right, y1=height, y2=height))
+        parts.append(text(left - 8, height + 4, words, anchor="end"))
+    words = list(chart.categories) or frame.x.texts()
+    for tick, word in zip(frame.x.ticks, words, strict=True):
+        parts.append(text(frame.x(tick), bottom + 17, word, anchor="middle"))
+    parts.append(tag("line", class_="base", x1=left, x2=right, y1=bottom, y2=bottom))
+    middle = (left + right) / 2
+    parts.append(text(middle, frame.size.height - 4, first.x_label, "axis", "middle"))
+    return "".join(parts)
+
+
+def _reference(frame: _Frame, name: str, y: float) -> str:
+    left, _, right, _ = frame.box
+    height = frame.y(y)
+    line = tag("line", class_="reference", x1=left, x2=right, y1=height, y2=height)
+    return line + text(left + 4, height - 5, f"{name} {number(y, 1)}", "note")
+
+
+def _series(chart: Chart, series: Series, frame: _Frame) -> str:
+    points = _known(series)
+    colour = chart.colour(series.name)
+    many = len(points) > 30
+    parts = []
+    if series.kind == "line":
+        parts += [_band(points, frame)] if many else []
+        parts.append(tag("path", class_="line", d=_path([(p.x, p.y) for p in points], frame)))
+    for p in points:
+        mark = "" if many else _whisker(p, frame) + marker(
+            colour, frame.x(p.x), frame.y(p.y or 0.0)
+        )
+        hover = tag("circle", class_="hover", cx=frame.x(p.x), cy=frame.y(p.y or 0.0), r=9)
+        parts.append(tag("g", tooltip(_told(series, p)) + mark + hover))
+    return tag("g", "".join(parts), class_=f"s{colour}")
+
+
+def _path(points: Sequence[tuple[float, float | None]], frame: _Frame) -> str:
+    return "M" + "L".join(f"{frame.x(x):.1f},{frame.y(y or 0.0):.1f}" for x, y in points)
+
+
+def _band(points: Sequence[Point], frame: _Frame) -> str:
+    bounded = [p for p in points if p.low is not None and p.high is not None]
+    if len(bounded) < 2:
+        return ""
+    there, back = [(p.x, p.high) for p in bounded], [(p.x, p.low) for p in reversed(bounded)]
+    return tag("path", class_="band", d=_path([*there, *back], frame) + "Z")
+
+
+def _whisker(p: Point, frame: _Frame) -> str:
+    if p.low is None or p.high is None:
+        return ""
+    x = frame.x(p.x)
+    return tag("line", class_="whisker", x1=x, x2=x, y1=frame.y(p.low), y2=frame.y(p.high))
+
+
+def marker(colour: int, x: float, y: float, r: float = _RADIUS) -> str:
+    """A mark whose shape tells series apart without their colour."""
+    shape = MARKERS[max(colour, 0) % len(MARKERS)]
+    if shape == "circle":
+        return tag("circle", class_="mark", cx=x, cy=y, r=r)
+    corners = {
+        "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+        "triangle": ((0, -1.25), (1.2, 0.95), (-1.2, 0.95)),
+        "diamond": ((0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)),
+    }[shape]
+    points = " ".join(f"{x + a * r:.1f},{y + b * r:.1f}" for a, b in corners)
+    return tag("polygon", class_="mark", points=points)
+
+
+def _told(series: Series, p: Point) -> str:
+    where = p.label or f"{series.x_label} {number(p.x)}"
+    told = f"{series.name}, {where}: {series.y_label} {number(p.y, 2)}"
+    if p.low is None or p.high is None:
+        return told
+    return f"{told} (95 %: {number(p.low, 2)} to {number(p.high, 2)})"
+
+
+def _legend_places(shown: Sequence[Series], size: Size) -> list[tuple[int, float]]:
+    """Row and left edge of every entry, filling rows from the left."""
+    places, row, x = [], 0, 0.0
+    for s in shown:
+        width = 18 + text_width(s.name) + 12
+        if x and x + width > size.width:
+            row, x = row + 1, 0.0
+        places.append((row, x))
+        x += width
+    return places
+
+
+def _legend_rows(shown: Sequence[Series], size: Size) -> int:
+    return _legend_places(shown, size)[-1][0] + 1
+
+
+def _legend(chart: Chart, frame: _Frame, shown: Sequence[Series]) -> str:
+    parts = []
+    for s, (row, x) in zip(shown, _legend_places(shown, frame.size), strict=True):
+        y = 28 + row * _LINE
+        mark = marker(chart.colour(s.name), x + 6, y - 4)
+        named = mark + text(x + 16, y, s.name, "name")
+        parts.append(tag("g", named, class_=f"s{chart.colour(s.name)}"))
+    return "".join(parts)
+
+
+def _names(chart: Chart, shown: Sequence[Series], frame: _Frame) -> str:
+    ends = [(frame.x(_known(s)[-1].x), frame.y(_known(s)[-1].y or 0.0)) for s in shown]
+    heights = apart([y for _, y in ends], _LINE, *sorted((frame.y.start, frame.y.stop)))
+    parts = [
+        text(x + 9, y + 4, s.name, f"name s{chart.colour(s.name)}")
+        for s, (x, _), y in zip(shown, ends, heights, strict=True)
+    ]
+    return "".join(parts)
+
+
+def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move ``places`` as little as needed for neighbours to be ``gap`` apart within ``low … high``."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = [min(max(places[i], low), high) for i in order]
+    for _ in range(50):
+        for i, (a, b) in enumerate(pairwise(moved)):
+            if b - a < gap - 1e-6:
+                middle = (a + b) / 2
+                moved[i], moved[i + 1] = middle - gap / 2, middle + gap / 2
+        moved = [min(max(y, low + k * gap), high - (len(moved) - 1 - k) * gap)
+                 for k, y in enumerate(moved)]
+    return [y for _, y in sorted(zip(order, moved, strict=True))]
+
+
+def _point_labels(shown: Sequence[Series], frame: _Frame) -> str:
+    """Labels of points where there is room for them; the rest are in the tooltips."""
+    taken = [_around(frame.x(p.x), frame.y(p.y or 0.0)) for s in shown for p in _known(s)]
+    taken += [box for s in shown if s.kind == "line" for box in _along(_known(s), frame)]
+    parts = []
+    for s in shown:
+        for p in _known(s):
+            place = p.label and _room(p, frame, taken)
+            if place:
+                taken.append(place)
+                left, _, right, bottom = place
+                parts.append(text((left + right) / 2, bottom - 3, p.label or "", "note", "middle"))
+    return "".join(parts)
+
+
+def _room(p: Point, frame: _Frame, taken: Sequence[Box]) -> Box | None:
+    """A free box for the label: above, below, right or left of its point."""
+    x, y, w, h = frame.x(p.x), frame.y(p.y or 0.0), text_width(p.label or "", 11), 13.0
+    left, top, right, bottom = frame.box
+    corners = (
+        (x - w / 2, y - 8 - h), (x - w / 2, y + 8), (x + 9, y - h / 2), (x - 9 - w, y - h / 2),
+        (x + 6, y - 6 - h), (x + 6, y + 6), (x - 6 - w, y - 6 - h), (x - 6 - w, y + 6),
+    )
+    for a, b in corners:
+        box = (a, b, a + w, b + h)
+        inside = left <= a and a + w <= right + 8 and top - 8 <= b and b + h <= bottom
+        if inside and not any(_overlap(box, other) for other in taken):
+            return box
+    return None
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _around(x: float, y: float, r: float = _RADIUS + 1) -> Box:
+    return (x - r, y - r, x + r, y + r)
+
+
+def _along(points: Sequence[Point], frame: _Frame) -> list[Box]:
+    """Small boxes that cover a line."""
+    boxes = []
+    for a, b in pairwise(points):
+        xa, ya, xb, yb = frame.x(a.x), frame.y(a.y or 0.0), frame.x(b.x), frame.y(b.y or 0.0)
+        steps = int(max(abs(xb - xa), abs(yb - ya)) / 4) + 1
+        boxes += [
+            _around(xa + (xb - xa) * k / steps, ya + (yb - ya) * k / steps, 1.5)
+            for k in range(steps)
+        ]
+    return boxes

@@ -1,0 +1,148 @@
+"""The measures that reports know by name, and the three stages laid side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .numbers import change, decimals, number
+from .record import Metric, RunRecord
+
+STAGES = {
+    "baseline": "Baseline",
+    "reduced": "Reduced, training-free",
+    "retrained": "Reduced, re-trained",
+}
+
+MEASURES = {
+    "top1": ("Accuracy", "Top-1"),
+    "top5": ("Accuracy", "Top-5"),
+    "top1_change": ("Accuracy", "Top-1 against baseline, paired"),
+    "top5_change": ("Accuracy", "Top-5 against baseline, paired"),
+    "gain_over_size_line": ("Accuracy", "Gain over the size line"),
+    "images_per_s": ("Speed", "Images per second"),
+    "speedup": ("Speed", "Speed against baseline"),
+    "latency_p50": ("Speed", "Latency, median"),
+    "latency_p80": ("Speed", "Latency, 80th percentile"),
+    "latency_p95": ("Speed", "Latency, 95th percentile"),
+    "latency_p99": ("Speed", "Latency, 99th percentile"),
+    "gflops_paper": ("Cost", "Compute as papers count it"),
+    "gflops_full": ("Cost", "Compute, everything counted"),
+    "tokens_mean": ("Cost", "Tokens, mean over the blocks"),
+    "tokens_last": ("Cost", "Tokens left at the end"),
+    "peak_memory": ("Cost", "Peak memory"),
+    "parameters": ("Cost", "Parameters"),
+}
+"""Measure → (section, label); a batch size rides behind an @ ("images_per_s@32")."""
+
+_KEYS, OTHER = list(MEASURES), "Other"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measure at one stage, ready to print."""
+
+    value: str
+    interval: str = ""
+    change: str = ""
+    better: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure across the stages; a stage without it has None."""
+
+    label: str
+    unit: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """The table that a report is about: stages across, measures down."""
+
+    stages: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def label(name: str) -> str:
+    """A measure's name in words: "images_per_s@32" → "Images per second, batch 32"."""
+    base, _, batch = name.partition("@")
+    words = MEASURES[base][1] if base in MEASURES else base.replace("_", " ")
+    return f"{words}, batch {batch}" if batch else words
+
+
+def before_after(record: RunRecord) -> BeforeAfter | None:
+    """Stages side by side, or None where no metric belongs to a stage."""
+    stages = [s for s in STAGES if any(m.group == s for m in record.metrics)]
+    found = {(m.name, m.group): m for m in record.metrics if m.group in STAGES}
+    names = sorted(dict.fromkeys(name for name, _ in found), key=_order)
+    sections: dict[str, list[Row]] = {}
+    for name in names:
+        row = _row(name, [found.get((name, stage)) for stage in stages])
+        sections.setdefault(MEASURES.get(name.partition("@")[0], (OTHER,))[0], []).append(row)
+    built = tuple(Section(title, tuple(rows)) for title, rows in sections.items())
+    return BeforeAfter(tuple(STAGES[s] for s in stages), built) if stages else None
+
+
+def other_groups(record: RunRecord) -> dict[str, list[Row]]:
+    """Metrics of no stage, one row each, by their group."""
+    groups: dict[str, list[Row]] = {}
+    for metric in record.metrics:
+        if metric.group not in STAGES:
+            groups.setdefault(metric.group, []).append(_row(metric.name, [metric]))
+    return groups
+
+
+def _order(name: str) -> tuple[int, float]:
+    """Known measures in their order, batches by size, unknown measures last, as they came."""
+    base, _, batch = name.partition("@")
+    place = _KEYS.index(base) if base in MEASURES else len(_KEYS)
+    return place, float(batch) if batch.isdigit() else 0.0
+
+
+def _row(name: str, metrics: list[Metric | None]) -> Row:
+    present = [m for m in metrics if m is not None]
+    digits = _digits(present)
+    base = metrics[0] if len(metrics) > 1 else None
+    cells = tuple(m and _cell(m, None if m is base else base, digits) for m in metrics)
+    return Row(label(name), present[0].unit, cells)
+
+
+def _digits(metrics: Iterable[Metric]) -> int:
+    """One number of decimals for the whole row, so that its points line up in the eye."""
+    known = [m for m in metrics if m.value is not None]
+    if all(float(m.value or 0).is_integer() and m.low is None for m in known):
+        return 0
+    return max((decimals(m.value or 0.0, _half_width(m)) for m in known), default=0)
+
+
+def _half_width(metric: Metric) -> float | None:
+    if metric.low is None or metric.high is None:
+        return None
+    return (metric.high - metric.low) / 2
+
+
+def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
+    """Percentages and differences are their own comparison; other units get one with the baseline."""
+    show = _number_format(metric.unit, digits)
+    interval = ""
+    if metric.low is not None and metric.high is not None:
+        interval = f"{show(metric.low)} to {show(metric.high)}"
+    against, better = "", None
+    if base and base.value and metric.value and metric.unit not in ("%", "points", "×"):
+        against = change(metric.value, base.value)
+        if metric.value != base.value:
+            better = (metric.value > base.value) == (metric.direction == "higher")
+    return Cell(show(metric.value), interval, against, better, metric.note or "")
+
+
+def _number_format(unit: str, digits: int) -> Callable[[float | None], str]:
+    return lambda value: number(value, digits, signed=unit == "points")

@@ -1,0 +1,202 @@
+"""`Recipe`: every setting of a re-training, saved with the run and loadable from TOML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..config import load_toml, to_dict, to_toml
+from ..errors import ConfigError
+
+REFERENCE_BATCH = 512
+"""The batch that ``lr`` refers to when ``scale_lr`` is on."""
+
+OPERATIONAL = frozenset({"workers", "checkpoint_every", "checkpoint_seconds", "eval_batch_size"})
+"""Settings that do not change the result: a run may be resumed with other values of these."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: length, optimiser, objective, data and what to keep.
+
+    At least one of ``epochs``, ``max_steps`` and ``minutes`` bounds the run; the first one reached
+    ends it. A run bounded by steps is reproducible bit for bit; one stopped by the clock is not.
+    """
+
+    epochs: float | None = None
+    """Passes over the training images (an epoch is ⌊images/batch⌋ steps)."""
+    max_steps: int | None = None
+    """Optimiser steps."""
+    minutes: float | None = None
+    """Wall time for training, validation and checkpoints together; the schedule ends with it."""
+    batch_size: int = 512
+    """Images an optimiser step, over all micro-batches and processes."""
+    accumulate: int = 1
+    """Micro-batches that a batch is computed in: same gradient, less memory."""
+    lr: float = 2e-5
+    """Peak learning rate, for a batch of 512 if ``scale_lr``."""
+    scale_lr: bool = True
+    """Multiply ``lr`` by batch_size / 512."""
+    min_lr: float = 1e-6
+    """Learning rate at the end of the cosine, never scaled."""
+    warmup: float = 0.0
+    """Linear warm-up: a share of the run if below 1, else optimiser steps."""
+    weight_decay: float = 0.05
+    """Decoupled decay of matrices; not of biases, vectors and what the model exempts."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of AdamW's two moments."""
+    eps: float = 1e-8
+    """Added to AdamW's denominator."""
+    clip_grad: float | None = None
+    """Largest norm of the whole gradient."""
+    smoothing: float = 0.1
+    """Label smoothing."""
+    distill_weight: float = 0.5
+    """Weight of the distillation from the unreduced model; used when a teacher is given."""
+    distill_temperature: float = 1.0
+    """Softness of the distillation."""
+    augment: str | dict[str, Any] = "full"
+    """Name of an augmentation, or settings of `rmeeto.data.Augment`."""
+    repeats: int = 1
+    """Views of each image drawn into an epoch of unchanged length (repeated augmentation)."""
+    views: int | None = None
+    """Cycle through this many epochs of views, so that the teacher runs once a view (cached)."""
+    ema_decay: float | None = None
+    """Decay of the weights' moving average, updated every step; none = no average."""
+    ema_warmup: bool = True
+    """Cap the decay at (1 + t)/(10 + t) in step t, so that short runs have a useful average."""
+    drop_path: float | None = None
+    """Stochastic depth; none = what the model was built with."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Compute type of the forward pass; weights, moments and average stay fp32."""
+    data_fraction: float = 1.0
+    """Share of the training images, a balanced draw; validation stays whole."""
+    seed: int = 0
+    """Seed of order, augmentation, stochastic depth and subset."""
+    validate_every: int | None = None
+    """Steps between validations; none = each epoch (a timed run skips some to save time)."""
+    keep: Literal["best", "last", "ema"] = "best"
+    """Weights that the model ends with; best = highest validation accuracy, averaged or not."""
+    log_every: int = 20
+    """Steps a line of the log stands for."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints, besides ``checkpoint_seconds``."""
+    checkpoint_seconds: float | None = 120.0
+    """Seconds between checkpoints."""
+    eval_batch_size: int | None = None
+    """Images a forward pass in validation; none = as in training."""
+    workers: int = 0
+    """Processes that load images."""
+
+    def __post_init__(self) -> None:
+        if self.epochs is None and self.max_steps is None and self.minutes is None:
+            raise ConfigError(
+                "a length for the re-training", "no --epochs, --max-steps or --minutes",
+                "give at least one of them, for example --epochs 3",
+            )
+        for name, ok, wanted in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not ok(value):
+                flag = "--" + name.replace("_", "-")
+                raise ConfigError(f"{flag} {wanted}", repr(value), f"set {flag} to {wanted}")
+        _check_pairs(self)
+
+    @property
+    def peak_lr(self) -> float:
+        """The highest learning rate of the run."""
+        return self.lr * self.batch_size / REFERENCE_BATCH if self.scale_lr else self.lr
+
+    @property
+    def micro_batch(self) -> int:
+        """Images a forward pass, on one process."""
+        return self.batch_size // self.accumulate
+
+    def changed(self, **settings: Any) -> Recipe:
+        """A copy with other settings; an unknown one is a `ConfigError`."""
+        known = [f.name for f in fields(self)]
+        for name in settings:
+            if name not in known:
+                raise ConfigError("a setting of Recipe", name, f"known: {', '.join(known)}")
+        return replace(self, **settings)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the result, as plain values; the rest may change on resume."""
+        return {k: v for k, v in to_dict(self).items() if k not in OPERATIONAL}
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _fraction(value: float) -> bool:
+    return 0 <= value < 1
+
+
+_RANGES = (
+    ("epochs", _positive, "above 0"), ("max_steps", _positive, "above 0"),
+    ("minutes", _positive, "above 0"), ("batch_size", _positive, "above 0"),
+    ("accumulate", _positive, "above 0"), ("lr", _positive, "above 0"),
+    ("min_lr", lambda v: v >= 0, "of 0 or more"), ("warmup", lambda v: v >= 0, "of 0 or more"),
+    ("weight_decay", lambda v: v >= 0, "of 0 or more"),
+    ("betas", lambda v: len(v) == 2 and all(map(_fraction, v)), "of two numbers in [0, 1)"),
+    ("eps", _positive, "above 0"), ("clip_grad", _positive, "above 0"),
+    ("smoothing", _fraction, "in [0, 1)"), ("distill_weight", lambda v: v >= 0, "of 0 or more"),
+    ("distill_temperature", _positive, "above 0"), ("repeats", _positive, "above 0"),
+    ("views", _positive, "above 0"), ("ema_decay", _fraction, "in [0, 1)"),
+    ("drop_path", _fraction, "in [0, 1)"),
+    ("precision", lambda v: v in ("fp32", "bf16"), "fp32 or bf16"),
+    ("data_fraction", lambda v: 0 < v <= 1, "in (0, 1]"),
+    ("validate_every", _positive, "above 0"),
+    ("keep", lambda v: v in ("best", "last", "ema"), "best, last or ema"),
+    ("log_every", _positive, "above 0"), ("checkpoint_every", _positive, "above 0"),
+    ("checkpoint_seconds", lambda v: v >= 0, "of 0 or more"),
+    ("eval_batch_size", _positive, "above 0"), ("workers", lambda v: v >= 0, "of 0 or more"),
+)
+
+
+def _check_pairs(recipe: Recipe) -> None:
+    """Refuse settings that contradict each other."""
+    if recipe.batch_size % recipe.accumulate:
+        raise ConfigError(
+            "--accumulate to divide --batch-size",
+            f"--accumulate {recipe.accumulate} --batch-size {recipe.batch_size}",
+            "micro-batches must be equal; choose a divisor of the batch size",
+        )
+    if recipe.min_lr > recipe.peak_lr:
+        scaled = " (scaled by --batch-size / 512)" if recipe.scale_lr else ""
+        raise ConfigError(
+            "--min-lr below the peak learning rate",
+            f"--min-lr {recipe.min_lr:g} with a peak of {recipe.peak_lr:g}{scaled}",
+            "the cosine falls from --lr to --min-lr; lower --min-lr or raise --lr",
+        )
+    if recipe.keep == "ema" and recipe.ema_decay is None:
+        raise ConfigError(
+            "--keep ema", "no --ema-decay",
+            "there is no average to keep; add --ema-decay 0.999 or use --keep best",
+        )
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A re-training as a file: the recipe, and what it was made for."""
+
+    recipe: Recipe
+    """How to train."""
+    about: str = ""
+    """One line: what the file reproduces."""
+    reduction: dict[str, Any] = field(default_factory=dict)
+    """Reducer ``name`` and its settings."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Model ``name``, ``weights`` and overrides; the caller may replace them."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Data ``name`` and hints; the caller may replace them."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> RecipeFile:
+        """Read a TOML file with a ``[recipe]`` table."""
+        return load_toml(cls, path)
+
+    def to_toml(self) -> str:
+        """The file's text; `load` gives back an equal value."""
+        return to_toml(to_dict(self))

@@ -1,0 +1,36 @@
+"""`RetrainResult`: what a re-training did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """Length, speed and validation accuracy of a finished re-training."""
+
+    steps: int
+    """Optimiser steps."""
+    epochs: float
+    """Passes over the training images."""
+    images: int
+    """Training images seen, repeats counted."""
+    minutes: float
+    """Wall time from the first step to the end: training, validation and checkpoints."""
+    images_per_second: float
+    """Training images a second, validation and checkpoints left out."""
+    stopped_by: str
+    """What ended the run: ``"steps"`` or ``"minutes"``."""
+    kept: str
+    """Weights that the model holds now: ``"last"``, or ``"ema"`` for the moving average."""
+    kept_step: int
+    """Optimiser step that they are from."""
+    last_accuracy: float | None = None
+    """Validation accuracy of the last weights, 0 to 1; None without validation images."""
+    ema_accuracy: float | None = None
+    """Validation accuracy of the last moving average, 0 to 1; None without one."""
+    best_accuracy: float | None = None
+    """Highest validation accuracy met, 0 to 1: a choice, so slightly optimistic."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The lines of ``log.jsonl``."""

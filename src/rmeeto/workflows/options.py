@@ -1,0 +1,229 @@
+"""What every command can be asked for: plain dataclasses, shared by the Python functions and the flags.
+
+Nothing here imports torch, so that `rmeeto COMMAND --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model."""
+
+    model: str = "demo"
+    """A model name (`rmeeto list`), a folder that rmeeto saved, or "demo": the small Vision Mamba that ships here."""
+    weights: str | None = None
+    """A checkpoint: a .pth or .safetensors file in any published layout, or hub:<repo>/<file>."""
+    ema: bool | None = None
+    """Take the EMA weights of the checkpoint; by default only where the published number needs them (Vim-B)."""
+    img_size: int | None = None
+    """Side of the input images in pixels; position embeddings are resized. Default: the model's own."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images."""
+
+    data: str = "demo"
+    """A folder of class sub-folders (or of train/ and val/ with them), a folder of MNIST-style idx files, a CIFAR
+    archive, an .npz file or folder, or "demo": the Fashion-MNIST subset that ships here."""
+    validation: float = 0.1
+    """Share of the training images held out for choosing, when the data has no validation split of its own."""
+    limit: int | None = None
+    """Evaluate on the first N images of the evaluation split only (a quick look)."""
+    batch_size: int = 128
+    """Images at a time during evaluation."""
+    workers: int = 0
+    """Processes that decode images (0: in this process)."""
+
+
+@dataclass(frozen=True)
+class ReductionOptions:
+    """How tokens are reduced. Give one of --r, --ratio, --final-tokens, --gflops."""
+
+    method: str = "rmeeto"
+    """Reducer (`rmeeto list` shows all)."""
+    r: int | None = None
+    """Tokens removed before each chosen block. Default 11, the paper's value for Vim-S and Vim-B."""
+    ratio: float | None = None
+    """Reduction ratio asked for: 1 − (mean tokens per block) / (tokens at the start), between 0 and 1."""
+    final_tokens: int | None = None
+    """Tokens that should be left at the end."""
+    gflops: float | None = None
+    """Cost to reach, in GFLOPs as the papers count them."""
+    sites: str | None = None
+    """Where: even, odd, all, an interval such as 4, or layers such as 2,4,8. Default: the model's own."""
+    metric: str | None = None
+    """What similarity is measured on: update (the paper's X), tokens, b, c, delta; q, k, v for ViT."""
+    compat: Literal["upstream"] | None = None
+    """Reproduce the released code's placement of the class token, for checkpoints trained with it."""
+
+
+@dataclass(frozen=True)
+class RetrainOptions:
+    """How the model is re-trained."""
+
+    recipe: str = "small"
+    """A preset (rmeeto: the paper's; small: for small data; scratch) or a TOML file."""
+    epochs: float | None = None
+    """Passes over the training images."""
+    max_steps: int | None = None
+    """Stop after this many optimiser steps (bit-exact to resume, unlike --minutes)."""
+    minutes: float | None = None
+    """Time budget of the re-training; the schedule is finished within it."""
+    lr: float | None = None
+    """Peak learning rate as given in the recipe."""
+    train_batch_size: int | None = None
+    """Images per optimiser step."""
+    precision: Literal["fp32", "bf16"] | None = None
+    """Arithmetic of the re-training."""
+    data_fraction: float | None = None
+    """Share of the training images to use; the validation images stay whole."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where results go, and how."""
+
+    out: Path | None = None
+    """Run folder for record.json, config.toml, report.html, checkpoints and log.jsonl. Default: runs/COMMAND."""
+    json: bool = False
+    """Print the record as JSON instead of tables."""
+    resume: bool = True
+    """Go on where an interrupted run in the same folder stopped; --no-resume starts over."""
+    seed: int = 0
+    """Seed of everything random."""
+    threads: int | None = None
+    """Threads for the arithmetic. Default: what torch takes."""
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """How speed is measured."""
+
+    batches: tuple[int, ...] = (1, 32, 128)
+    """Batch sizes."""
+    speed_seconds: float = 8.0
+    """Time spent on each batch size, both models together."""
+    speed_precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the timed models."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a model from scratch, or fine-tune it, on your images."""
+
+    model: ModelOptions = field(default_factory=lambda: ModelOptions(model="vim_micro_patch2_28"))
+    data: DataOptions = field(default_factory=DataOptions)
+    training: RetrainOptions = field(default_factory=lambda: RetrainOptions(recipe="scratch"))
+    run: RunOptions = field(default_factory=RunOptions)
+    embed_dim: int | None = None
+    """Width of the model, if not its own."""
+    depth: int | None = None
+    """Number of blocks, if not its own."""
+
+
+@dataclass(frozen=True)
+class RebuildOptions:
+    """The main job: evaluate, merge tokens, evaluate, re-train, evaluate, measure speed, report."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    reduction: ReductionOptions = field(default_factory=ReductionOptions)
+    training: RetrainOptions = field(default_factory=RetrainOptions)
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    curve: tuple[int, ...] = (3, 7, 11, 15, 20)
+    """Values of r for the curve of accuracy without re-training."""
+    curve_images: int = 1000
+    """Images behind each point of that curve (0: no curve)."""
+    sizes: tuple[Path, ...] = ()
+    """record.json of `rmeeto evaluate` runs of unreduced siblings (other widths), for the gain over the size line."""
+    pictures: int = 6
+    """Images for which the report shows which patches merged."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Accuracy of a model on labelled images, with intervals."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Training-free accuracy and cost over r, for one or several reduction methods."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    methods: tuple[str, ...] = ("rmeeto", "prune_redundant")
+    """Reducers to compare."""
+    rs: tuple[int, ...] = (0, 5, 10, 15, 20)
+    """Values of r."""
+    sites: str | None = None
+    """Where tokens are removed, as for `rebuild`."""
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Speed, FLOPs and memory of the reduced against the unreduced model, interleaved."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions | None = None
+    """Real images; without them random noise is used, and said so."""
+    reduction: ReductionOptions = field(default_factory=ReductionOptions)
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Classes and confidences for images."""
+
+    images: tuple[Path, ...]
+    """Image files or folders of them."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    top: int = 3
+    """Classes shown for each image."""
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Look at a model, a checkpoint, or which tokens of one image merge."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    reduction: ReductionOptions = field(default_factory=ReductionOptions)
+    image: Path | None = None
+    """An image whose merged tokens are drawn into the run folder."""
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Models, reducers, recipes and data readers that are available."""
+
+    pattern: str = "*"
+    """Only names that match, such as "vim_*"."""
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """Folder for the record."""
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Which kernels are used on this machine, and why."""
+
+    json: bool = False
+    """Print JSON."""
+    out: Path | None = None
+    """Folder for the record."""

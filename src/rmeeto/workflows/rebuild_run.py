@@ -1,0 +1,222 @@
+"""The main job: evaluate → reduce → evaluate → re-train → evaluate → measure speed → report."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backbones import Backbone, load_model, save_model
+from ..config import to_dict
+from ..data import Subset
+from ..errors import ConfigError, RmeetoError
+from ..evaluation import accuracies, bootstrap, correct, predict
+from ..profiling import gain_over_size_line, peak_memory
+from ..reporting import Metric, RunRecord, Series
+from ..retrain import retrain
+from ..tokens import reduce_
+from . import measure
+from .folder import RunFolder
+from .options import RebuildOptions
+from .record import default_out, finish, start_record
+from .setup import Job, Splits, apply_threads, build_recipe, build_reducer, open_model, open_splits
+from .training import watch
+from .ui import Silent, Watcher
+
+
+@dataclass
+class _Run:
+    """What the steps of one rebuild share."""
+
+    options: RebuildOptions
+    ui: Watcher
+    splits: Splits
+    job: Job
+    folder: RunFolder
+    reducer: Any
+    correct: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    metrics: list[Metric] = dataclasses.field(default_factory=list)
+    skipped: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
+    """Reduce the tokens of a model, re-train it, and prove what came of it.
+
+    Args:
+        options: see `RebuildOptions`; every field is a flag of `rmeeto rebuild`.
+        ui: who watches; nobody by default.
+
+    Returns:
+        The record; the run folder also holds report.html, the rebuilt model and log.jsonl.
+
+    Raises:
+        RmeetoError: with three lines that say what to change; finished stages stay in the folder.
+    """
+    run_ = _prepare(options, ui or Silent())
+    began = time.perf_counter()
+    full = run_.job.model
+    reduced = reduce_(copy.deepcopy(full), run_.reducer)
+    _evaluate(run_, "baseline", full)
+    _evaluate(run_, "reduced", reduced)
+    curve = _curve(run_, full)
+    trained, history = _retrain(run_, reduced, full)
+    _evaluate(run_, "retrained", trained)
+    return _report(run_, full, trained, curve, history, began)
+
+
+def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
+    apply_threads(options.run)
+    reducer = build_reducer(options.reduction)
+    if reducer is None:
+        raise ConfigError("a reduction to rebuild with", "--method none", "use --method rmeeto, or `rmeeto evaluate`")
+    splits = open_splits(options.data, options.run.seed)
+    job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
+    build_recipe(options.training, options.run.seed)  # a bad recipe should fail before the work
+    inputs = {"model": job.identity, "data": splits.identity()}
+    folder = RunFolder(default_out(options.run, "rebuild"), options, inputs, options.run.resume)
+    return _Run(options, ui, splits, job, folder, reducer)
+
+
+def _evaluate(run_: _Run, stage: str, model: Backbone) -> None:
+    logits, labels, skipped = measure.evaluate_stage(
+        run_.folder, stage, model, run_.splits.evaluation, run_.job.preprocessing, run_.options.data, run_.ui
+    )
+    seed = run_.options.run.seed
+    run_.correct[stage] = correct(logits, labels)
+    for name, interval in accuracies(logits, labels, seed=seed).items():
+        run_.metrics.append(measure.interval_metric(name, interval, stage))
+    if stage != "baseline":
+        base = run_.correct["baseline"]
+        run_.metrics.append(measure.paired_change(base, run_.correct[stage], "top1_change", stage, seed))
+    if skipped["count"]:
+        run_.skipped[stage] = skipped
+    value = 100 * run_.correct[stage].mean()
+    run_.ui.note(f"{stage}: top-1 {value:.2f} % on {len(labels)} images")
+
+
+def _curve(run_: _Run, full: Backbone) -> list[dict[str, Any]]:
+    """Training-free accuracy over r, on the first images of the validation part."""
+    options = run_.options
+    if not options.curve_images or run_.reducer.r is None or not isinstance(run_.reducer.r, int):
+        return []
+    source = run_.splits.validation
+    source = Subset(source, range(min(options.curve_images, len(source))))
+
+    def point(r: int) -> dict[str, Any]:
+        model = reduce_(copy.deepcopy(full), dataclasses.replace(run_.reducer, r=r))
+        found = predict(model, source, run_.job.preprocessing, options.data.batch_size)
+        return {"r": r, **to_dict(bootstrap(found.correct(), options.run.seed))}
+
+    rows = []
+    with run_.ui.bar("accuracy over r") as bar:
+        for k, r in enumerate(options.curve):
+            try:
+                rows.append(run_.folder.value(f"curve_r{r}", lambda r=r: point(r)))
+            except ConfigError:  # r too large for this model: the curve ends here
+                break
+            bar.update(k + 1, len(options.curve), f"r = {r}")
+    return rows
+
+
+def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone, dict[str, Any]]:
+    options, folder = run_.options, run_.folder
+    recipe = build_recipe(options.training, options.run.seed)
+    model_dir = folder.path / "model"
+
+    def compute() -> dict[str, Any]:
+        with run_.ui.bar("re-train") as bar:
+            result = retrain(
+                reduced, recipe, run_.splits.train, run_.splits.validation, folder.path / "retrain",
+                preprocessing=run_.job.preprocessing, teacher=teacher, on_event=watch(bar),
+                resume=options.run.resume,
+            )  # fmt: skip
+        provenance = {"command": "rebuild", "recipe": to_dict(recipe), "from": options.model.model}
+        save_model(reduced, model_dir, {"classes": run_.splits.train.classes, "provenance": provenance})
+        return to_dict(result)
+
+    history = folder.value("retrain", compute)
+    return load_model(model_dir), history
+
+
+def _report(
+    run_: _Run, full: Backbone, trained: Backbone, curve: list[dict], history: dict, began: float
+) -> RunRecord:
+    options, folder = run_.options, run_.folder
+    speed = folder.value("speed", lambda: measure.measure_speed(
+        {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
+    tokens = []
+    for stage, model in (("baseline", full), ("retrained", trained)):
+        metrics, layers, _ = measure.cost_metrics(model, stage)
+        run_.metrics += metrics
+        tokens.append(layers)
+    groups = {"baseline": "baseline", "retrained": "retrained"}
+    run_.metrics += measure.speed_metrics(speed, groups)
+    run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
+    run_.metrics += _size_line(run_)
+    record = start_record(
+        "rebuild", options, folder.fingerprint, warnings=run_.job.warnings, metrics=run_.metrics, series=_series(run_, curve), history=history["history"],
+        tokens_per_layer=tokens, skipped=run_.skipped,
+        pictures=measure.pictures(trained, run_.splits.evaluation, run_.job.preprocessing, options.pictures),
+        timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},
+    )  # fmt: skip
+    return finish(record, folder, run_.ui)
+
+
+def _memory(run_: _Run, models: dict[str, Backbone]) -> list[Metric]:
+    batch = 32
+
+    def compute() -> dict[str, float]:
+        return {stage: peak_memory(model, batch).added for stage, model in models.items()}
+
+    try:
+        found = run_.folder.value("memory", compute)
+    except RmeetoError as error:  # a measurement that failed is no reason to lose the others
+        run_.ui.note(f"peak memory was not measured: {error.reason}")
+        return []
+    note = "added by one forward pass at batch 32, fresh process"
+    return [Metric("peak_memory", v, "MiB", "lower", group=k, note=note) for k, v in found.items()]
+
+
+def _size_line(run_: _Run) -> list[Metric]:
+    """Gain over the line through unreduced siblings, when their records were given."""
+    family = []
+    for path in run_.options.sizes:
+        sibling = RunRecord.load(path)
+        family.append((sibling.metric("gflops_full").value, sibling.metric("top1").value))
+    if not family:
+        return []
+    value = {(m.name, m.group): m.value for m in run_.metrics}
+    family.append((value["gflops_full", "baseline"], value["top1", "baseline"]))
+    gain = gain_over_size_line(family, (value["gflops_full", "retrained"], value["top1", "retrained"]))
+    if gain.gain is None:
+        run_.ui.note(f"no gain over the size line: {gain.reason}")
+        return []
+    return [Metric("gain_over_size_line", gain.gain.value, "points", group="retrained")]
+
+
+def _series(run_: _Run, curve: list[dict]) -> list[Series]:
+    value = {(m.name, m.group): m for m in run_.metrics}
+    if not curve:
+        return _speed_series(run_, value)
+    group, note = "Accuracy against r", "merged, not re-trained"
+    points = measure.curve_points(curve, "r")
+    return [Series(note, "r (tokens merged at each site)", "top-1 (%)", points, "line", group),
+            *_speed_series(run_, value)]  # fmt: skip
+
+
+def _speed_series(run_: _Run, value: dict) -> list[Series]:
+    """Baseline and re-trained model: accuracy against measured speed at each batch size."""
+    series = []
+    for batch in run_.options.speed.batches:
+        points = []
+        for stage in ("baseline", "retrained"):
+            top1, speed = value["top1", stage], value[f"images_per_s@{batch}", stage]
+            points.append((speed.value, top1.value, top1.low, top1.high, stage))
+        series.append(Series(f"batch {batch}", "images per second", "top-1 (%)", tuple(points),
+                             "scatter", "Accuracy against measured speed"))  # fmt: skip
+    return series
+

@@ -1,0 +1,173 @@
+"""From options to the things that a workflow works with: model, images, reducer, recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..backbones import Backbone, create_model, load_model, weights_fingerprint
+from ..config import fingerprint
+from ..data import ImageSource, Preprocessing, Subset, open_source, split_validation
+from ..errors import ConfigError, DataError
+from ..reducers import REDUCERS
+from ..retrain import Recipe, RecipeFile, preset
+from ..tokens import restore_
+from .options import DataOptions, ModelOptions, ReductionOptions, RetrainOptions, RunOptions
+from .ui import Watcher
+
+DEMO_MODEL = Path(__file__).parent.parent / "assets" / "demo_model"
+_DEFAULT_R = 11
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model with the images that it expects.
+
+    Args:
+        model: in eval mode, without a reduction.
+        preprocessing: what the model's images go through.
+        warnings: what the user should know about the loading.
+        identity: fingerprint of weights and configuration.
+    """
+
+    model: Backbone
+    preprocessing: Preprocessing
+    warnings: tuple[str, ...]
+    identity: str
+
+
+def open_model(
+    options: ModelOptions,
+    classes: list[str] | None,
+    ui: Watcher,
+    seed: int = 0,
+    keep_reduction: bool = False,
+    **overrides: Any,
+) -> Job:
+    """Load or create the model; its head is replaced when ``classes`` do not fit, and that is said.
+
+    Raises:
+        UnknownNameError, WeightsError: no such model, or a checkpoint that does not fit.
+    """
+    if options.img_size is not None:
+        overrides["img_size"] = options.img_size
+    folder = DEMO_MODEL if options.model == "demo" else Path(options.model)
+    notes: list[str] = []
+    if (folder / "config.json").exists():
+        model = load_model(folder)
+        if overrides or options.weights:
+            raise ConfigError(
+                f"the saved model {options.model} as it is",
+                "also " + ", ".join(["--weights"] * bool(options.weights) + list(overrides)),
+                "a saved model brings its own; give a model name to use those settings",
+            )
+        if classes is not None and model.num_classes != len(classes):
+            notes.append(f"head of {model.num_classes} classes replaced for {len(classes)} classes")
+            model.reset_classifier(len(classes))
+    else:
+        if classes is not None:
+            overrides.setdefault("num_classes", len(classes))
+        model = create_model(options.model, options.weights, ema=options.ema, seed=seed, **overrides)
+        if model.load_report is not None:
+            notes += model.load_report.warnings()
+    if model.reduction is not None and not keep_reduction:
+        notes.append("the saved model's own reduction was taken off, to start from the full model")
+        restore_(model)
+    for note in notes:
+        ui.note(note)
+    model.eval()
+    return Job(model, Preprocessing(**model.config.preprocessing), tuple(notes), weights_fingerprint(model))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Images to train on, to choose on, and to report on."""
+
+    train: ImageSource
+    validation: ImageSource
+    evaluation: ImageSource
+
+    def identity(self) -> str:
+        """Fingerprint of all three."""
+        return fingerprint([s.fingerprint() for s in (self.train, self.validation, self.evaluation)])
+
+
+def open_evaluation(options: DataOptions) -> ImageSource:
+    """The images that results are reported on: the test split, else the validation split."""
+    source = _first_split(options.data, ("test", "val"))
+    return Subset(source, range(min(options.limit, len(source)))) if options.limit else source
+
+
+def open_splits(options: DataOptions, seed: int) -> Splits:
+    """Training, validation and evaluation images; choosing never sees the evaluation images."""
+    evaluation = open_evaluation(options)
+    train = open_source(options.data, "train")
+    try:
+        open_source(options.data, "test")
+        validation = open_source(options.data, "val")
+    except DataError:
+        train, validation = split_validation(train, options.validation, seed)
+    return Splits(train, validation, evaluation)
+
+
+def _first_split(spec: str, names: tuple[str, ...]) -> ImageSource:
+    for name in names[:-1]:
+        try:
+            return open_source(spec, name)
+        except DataError:
+            continue
+    return open_source(spec, names[-1])
+
+
+def build_reducer(options: ReductionOptions):
+    """The reducer config that the flags describe, or None for method "none"."""
+    if options.method == "none":
+        return None
+    cls = REDUCERS.get(options.method)
+    targets = {k: getattr(options, k) for k in ("r", "ratio", "final_tokens", "gflops")}
+    given = {k: v for k, v in targets.items() if v is not None} or {"r": _DEFAULT_R}
+    given |= {k: getattr(options, k) for k in ("metric", "compat") if getattr(options, k) is not None}
+    known = {f.name for f in dataclasses.fields(cls)}
+    for name in set(given) - known:
+        raise ConfigError(
+            f"--{name.replace('_', '-')} with --method {options.method}", str(given[name]),
+            f"that method has no such setting; leave it out, or use --method rmeeto",
+        )
+    return cls(**given, sites=parse_sites(options.sites))
+
+
+def parse_sites(text: str | None) -> str | int | tuple[int, ...] | None:
+    """"even" stays a word, "4" is an interval, "2,4,8" a list of layers."""
+    if text is None or text in ("even", "odd", "all"):
+        return text
+    try:
+        return tuple(int(part) for part in text.split(",")) if "," in text else int(text)
+    except ValueError:
+        reason = "write even, odd, all, an interval such as 4, or layers such as 2,4,8"
+        raise ConfigError("--sites", text, reason) from None
+
+
+def build_recipe(options: RetrainOptions, seed: int) -> Recipe:
+    """The preset or file, with the flags' changes."""
+    path = Path(options.recipe)
+    if path.suffix in (".toml", ".json"):
+        recipe = RecipeFile.load(path).recipe
+    else:
+        recipe = preset(options.recipe)
+    names = {"train_batch_size": "batch_size"}
+    changes = {
+        names.get(f.name, f.name): getattr(options, f.name)
+        for f in dataclasses.fields(options)
+        if f.name != "recipe" and getattr(options, f.name) is not None
+    }
+    return recipe.changed(**changes, seed=seed)
+
+
+def apply_threads(options: RunOptions) -> None:
+    """Set torch's thread count if asked."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
