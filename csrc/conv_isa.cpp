@@ -125,7 +125,7 @@ RM_INLINE void for_strips(const ConvArgs& a, double nanoseconds, const Whole& wh
     long c0 = unit % strips * wide;
     if (c0 + wide <= a.channels) return whole(b, c0);
     for (; c0 < a.channels; c0 += W)
-      part(b, c0, static_cast<int>(a.channels - c0 < W ? a.channels - c0 : W));
+      part(b, c0, static_cast<int>(a.channels < c0 + W ? a.channels - c0 : long{W}));
   });
 }
 

@@ -21,28 +21,30 @@ TRAIN_IMAGES, VAL_IMAGES = 10_000, 1_000
 MOST_BYTES = 8_000_000
 
 LICENSE = """\
-fashion_mnist_demo.npz holds part of Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist):
-Xiao, Rasul, Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
-Algorithms", arXiv:1708.07747. It is distributed under its licence:
+fashion_mnist_demo.npz holds part of Fashion-MNIST
+(https://github.com/zalandoresearch/fashion-mnist): Xiao, Rasul, Vollgraf, "Fashion-MNIST: a
+Novel Image Dataset for Benchmarking Machine Learning Algorithms", arXiv:1708.07747. It is
+distributed under its licence:
 
 The MIT License (MIT)
 
 Copyright (c) 2017 Zalando SE, https://tech.zalando.com
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
-associated documentation files (the "Software"), to deal in the Software without restriction,
-including without limitation the rights to use, copy, modify, merge, publish, distribute, sublicense,
-and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so,
-subject to the following conditions:
+Permission is hereby granted, free of charge, to any person obtaining a copy of this
+software and associated documentation files (the "Software"), to deal in the Software
+without restriction, including without limitation the rights to use, copy, modify, merge,
+publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons
+to whom the Software is furnished to do so, subject to the following conditions:
 
-The above copyright notice and this permission notice shall be included in all copies or substantial
-portions of the Software.
+The above copyright notice and this permission notice shall be included in all copies or
+substantial portions of the Software.
 
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT
-LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN
-NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY,
-WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
-SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE
+FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+DEALINGS IN THE SOFTWARE.
 """
 
 
@@ -76,7 +78,8 @@ def main() -> None:
     for split, (source, positions) in select(options.folder).items():
         arrays[f"{split}_images"] = pack(source.images[positions])
         arrays[f"{split}_labels"] = source.labels[positions].astype(np.uint8)
-        arrays[f"{split}_positions"] = positions.astype(np.int32)
+        if split != "test":  # which is whole
+            arrays[f"{split}_positions"] = positions.astype(np.uint16)
     options.out.mkdir(parents=True, exist_ok=True)
     write_npz(options.out / PACK, arrays)
     (options.out / "LICENSE.txt").write_text(LICENSE)

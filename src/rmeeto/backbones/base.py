@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from ..tokens.state import TokenState
 from . import flops
 from .config import BackboneConfig
 from .embed import PatchEmbed, insert_slot
+
+if TYPE_CHECKING:
+    from .weights import LoadReport
 
 LoopBlock = Callable[[TokenState, frozenset[str]], TokenState]
 
@@ -40,7 +43,8 @@ class Backbone(nn.Module):
         self.num_tokens, self.num_protected = self.grid[0] * self.grid[1] + 1, 1
         self.sites, self.default_sites = tuple(range(config.depth)), config.default_sites
         self.reduction: Reduction | None = None
-        self.metadata: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = {}  # saved beside the weights: class names, provenance
+        self.load_report: LoadReport | None = None
         self.drop_path_generator = torch.Generator()
         step = config.stride or config.patch_size
         self.patch_embed = PatchEmbed(config.in_chans, config.embed_dim, config.patch_size, step)

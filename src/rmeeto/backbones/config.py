@@ -56,15 +56,22 @@ class BackboneConfig:
         self._require(0 <= self.drop_path < 1, "drop_path", "use 0 up to, not including, 1")
         fits = min(self.image_hw) >= self.patch_size
         self._require(fits, "img_size", f"use at least the patch size, {self.patch_size}")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            counts = {1, len(IMAGENET_MEAN), self.in_chans}
+            self._require(len(values) in counts, name, f"give {self.in_chans} numbers")
+            object.__setattr__(self, name, _per_channel(values, self.in_chans))
 
     def _require(self, holds: bool, name: str, way_out: str) -> None:
         if not holds:
-            raise ConfigError(f"{self.name} with another {name}", f"{name}={getattr(self, name)!r}", way_out)
+            given = f"{name}={getattr(self, name)!r}"
+            raise ConfigError(f"{self.name} with another {name}", given, way_out)
 
     @property
     def image_hw(self) -> tuple[int, int]:
         """Input height and width in pixels."""
-        return (self.img_size,) * 2 if isinstance(self.img_size, int) else tuple(self.img_size)
+        size = self.img_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -84,8 +91,8 @@ class BackboneConfig:
         return {
             "img_size": self.img_size,
             "channels": self.in_chans,
-            "mean": _per_channel(self.mean, self.in_chans),
-            "std": _per_channel(self.std, self.in_chans),
+            "mean": self.mean,
+            "std": self.std,
             "crop_pct": self.crop_pct,
             "interpolation": self.interpolation,
         }

@@ -12,6 +12,7 @@ from .mixers import BidirectionalMamba, Direction
 
 if TYPE_CHECKING:
     from .base import Backbone
+    from .vim import VimConfig
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 
@@ -27,9 +28,9 @@ def drop_path_rates(largest: float, depth: int) -> list[float]:
 
 def init_head_and_embedding(model: Backbone, generator: torch.Generator) -> None:
     """Patch kernel N(0, 1/fan_in) cut at two deviations, everything else N(0, 0.02²), biases 0."""
-    kernel = model.patch_embed.proj.weight
-    _lecun_(kernel, generator)
-    nn.init.zeros_(model.patch_embed.proj.bias)
+    projection = model.patch_embed.proj
+    _lecun_(projection.weight, generator)
+    nn.init.zeros_(projection.get_parameter("bias"))
     for tensor in (model.cls_token, model.pos_embed):
         nn.init.trunc_normal_(tensor, std=0.02, generator=generator)
     if isinstance(model.head, nn.Linear):
@@ -37,7 +38,7 @@ def init_head_and_embedding(model: Backbone, generator: torch.Generator) -> None
         nn.init.zeros_(model.head.bias)
 
 
-def init_mamba(mixer: BidirectionalMamba, settings, generator: torch.Generator) -> None:
+def init_mamba(mixer: BidirectionalMamba, settings: VimConfig, generator: torch.Generator) -> None:
     """Set a scan mixer as its family's code does ("upstream"), or both directions alike.
 
     "upstream" Vim draws the step sizes Δ log-uniformly from 0.001 to 0.1 in the forward direction
@@ -65,7 +66,7 @@ def init_mamba(mixer: BidirectionalMamba, settings, generator: torch.Generator) 
 
 def _init_direction(way: Direction, small: bool, generator: torch.Generator) -> None:
     taps = way.conv.weight.shape[-1]
-    for tensor in (way.conv.weight, way.conv.bias):
+    for tensor in way.conv.parameters():
         nn.init.uniform_(tensor, -(taps**-0.5), taps**-0.5, generator=generator)
     _linear_(way.x_proj.weight, small, generator)
     _linear_(way.dt_proj.weight, small, generator)

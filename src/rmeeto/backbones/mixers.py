@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,20 @@ class BidirectionalMamba(nn.Module):
     TAPS = frozenset({"b", "c", "delta", "mixer_out"})
     D_CONV, EXPAND, DT_PER = 4, 2, 16
 
+    conv1d: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    A_log: nn.Parameter
+    D: nn.Parameter
+    conv1d_b: nn.Conv1d
+    x_proj_b: nn.Linear
+    dt_proj_b: nn.Linear
+    A_b_log: nn.Parameter
+    D_b: nn.Parameter
+
     def __init__(self, dim: int, d_state: int, average: bool) -> None:
         super().__init__()
-        self.d_state, self.dt_rank = d_state, -(-dim // self.DT_PER)
+        self.d_state, self.dt_rank = d_state, self.dt_rank_of(dim)
         self.scale = 0.5 if average else 1.0
         inner = self.EXPAND * dim
         self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
@@ -60,11 +71,17 @@ class BidirectionalMamba(nn.Module):
             self.register_parameter(f"A{suffix}_log", nn.Parameter(torch.empty(inner, d_state)))
             self.register_parameter(f"D{suffix}", nn.Parameter(torch.empty(inner)))
 
+    @classmethod
+    def dt_rank_of(cls, dim: int) -> int:
+        """R = ⌈C / 16⌉, width from which the step sizes are projected."""
+        return -(-dim // cls.DT_PER)
+
     def direction(self, reverse: bool) -> Direction:
         """Forward (no suffix) or backward (``_b``) parameters."""
-        s = "_b" if reverse else ""
-        names = (f"conv1d{s}", f"x_proj{s}", f"dt_proj{s}", f"A{s}_log", f"D{s}")
-        return Direction(*(getattr(self, name) for name in names), reverse)
+        if reverse:
+            layers = (self.conv1d_b, self.x_proj_b, self.dt_proj_b)
+            return Direction(*layers, self.A_b_log, self.D_b, True)
+        return Direction(self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D, False)
 
     def forward(
         self, tokens: Tensor, size: Tensor | None = None, taps: frozenset[str] = NO_TAPS
@@ -109,7 +126,7 @@ class BidirectionalMamba(nn.Module):
             delta_bias=_wide(way.dt_proj.bias), delta_softplus=True, reverse=way.reverse,
         )  # fmt: skip
         features = {"b": b, "c": c, "delta": delta}
-        return y, {name: value for name, value in features.items() if name in taps}
+        return cast(Tensor, y), {name: value for name, value in features.items() if name in taps}
 
 
 def _wide(parameter: Tensor) -> Tensor:

@@ -35,13 +35,13 @@ def create_model(
         name: one of `list_models()`.
         weights: published or saved weights (.pth, .safetensors, a saved model's folder, or
             ``hub:owner/repo/file``); None leaves the seeded initial weights.
-        ema: take the averaged weights of a checkpoint; None = where the published numbers need them.
+        ema: take the averaged weights of a checkpoint; None = where published numbers need them.
         seed: of the initial weights and of stochastic depth; no global generator is used.
         **overrides: fields of the model's config (``img_size``, ``num_classes``, ``embed_dim`` …).
 
     Returns:
-        the model, in training mode, on torch's default device. What loading did is in
-        ``model.metadata["weights"]``.
+        the model, in training mode, on torch's default device; ``model.load_report`` says what
+        loading did.
 
     Raises:
         UnknownNameError: no such model; names the nearest.
@@ -53,7 +53,7 @@ def create_model(
     if weights is not None:
         from .weights import load_weights
 
-        model.metadata["weights"] = str(load_weights(model, weights, ema=ema))
+        load_weights(model, weights, ema=ema)
     return model
 
 

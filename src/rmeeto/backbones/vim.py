@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,8 @@ class VimConfig(BackboneConfig):
     d_state: int = 16
     """states S a channel of the scan"""
     init: Literal["upstream", "balanced"] = "upstream"
-    """"upstream" starts the backward steps near 0.7 as published; "balanced" starts both directions alike"""
+    """"upstream" starts the backward step sizes near 0.7, as published; "balanced" starts both
+    directions alike"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +64,7 @@ class Vim(Backbone):
         return MixerBlock(RMSNorm(width), mixer, DropPath(rate, self.drop_path_generator))
 
     def block_list(self) -> Sequence[LoopBlock]:
-        return list(self.layers)
+        return cast(list[MixerBlock], list(self.layers))
 
     def final_norm(self, tokens: Tensor) -> Tensor:
         return self.norm_f(tokens)
@@ -76,8 +77,8 @@ class Vim(Backbone):
         return super().tap_width(tap)
 
     def block_flops(self, index: int, tokens: int, convention: str) -> float:
-        mixer = self.layers[index].mixer
-        return flops.mamba(tokens, self.num_features, mixer.d_state, mixer.dt_rank, convention)
+        rank = BidirectionalMamba.dt_rank_of(self.num_features)
+        return flops.mamba(tokens, self.num_features, self.config.d_state, rank, convention)
 
     def no_weight_decay(self) -> set[str]:
         scan = ("A_log", "A_b_log", "D", "D_b")
@@ -86,10 +87,11 @@ class Vim(Backbone):
 
     def init_weights(self, generator: torch.Generator) -> None:
         init_head_and_embedding(self, generator)
-        for layer in self.layers:
-            nn.init.ones_(layer.norm.weight)
-            init_mamba(layer.mixer, self.config, generator)
-        nn.init.ones_(self.norm_f.weight)
+        for module in self.modules():
+            if isinstance(module, RMSNorm):
+                nn.init.ones_(module.weight)
+            elif isinstance(module, BidirectionalMamba):
+                init_mamba(module, self.config, generator)
 
 
 _WIDTHS = {"tiny": 192, "small": 384, "base": 768}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..tokens.state import TokenState
 from . import flops
 from .base import Backbone, LoopBlock
 from .blocks import NO_TAPS, DropPath, compute_dtype, residual_step
 from .config import BackboneConfig
 from .init import drop_path_rates, init_head_and_embedding
 from .registry import BACKBONES
-from ..tokens.state import TokenState
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class ViTConfig(BackboneConfig):
         fits = self.num_heads >= 1 and self.embed_dim % self.num_heads == 0
         self._require(fits, "num_heads", f"use a divisor of embed_dim={self.embed_dim}")
         self._require(self.mlp_ratio > 0, "mlp_ratio", "use more than 0")
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden channels of the feed-forward half."""
+        return int(self.embed_dim * self.mlp_ratio)
 
     def build(self) -> ViT:
         return ViT(self)
@@ -119,7 +124,7 @@ class ViTLayer(nn.Module):
         width = config.embed_dim
         self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
         self.attn = Attention(width, config.num_heads, config.proportional_attention)
-        self.mlp = Mlp(width, int(width * config.mlp_ratio))
+        self.mlp = Mlp(width, config.mlp_width)
         self.drop_path = drop_path
 
     def attend(self, state: TokenState, taps: frozenset[str] = NO_TAPS) -> TokenState:
@@ -149,7 +154,8 @@ class ViT(Backbone):
         self.norm = LayerNorm(config.embed_dim)
 
     def block_list(self) -> Sequence[LoopBlock]:
-        return [half for layer in self.blocks for half in (layer.attend, layer.feed)]
+        layers = cast(list[ViTLayer], list(self.blocks))
+        return [half for layer in layers for half in (layer.attend, layer.feed)]
 
     def final_norm(self, tokens: Tensor) -> Tensor:
         return self.norm(tokens)
@@ -162,7 +168,7 @@ class ViT(Backbone):
     def block_flops(self, index: int, tokens: int, convention: str) -> float:
         if index % 2 == 0:
             return flops.attention(tokens, self.num_features)
-        return flops.mlp(tokens, self.num_features, self.blocks[0].mlp.fc1.out_features)
+        return flops.mlp(tokens, self.num_features, self.config.mlp_width)
 
     def init_weights(self, generator: torch.Generator) -> None:
         init_head_and_embedding(self, generator)

@@ -1,6 +1,7 @@
 """Image sets, preprocessing, augmentation and batches; knows no model."""
 
 from .augment import AUGMENTS, Augment, RandAugment, get_augment
+from .decode import decode_image
 from .loader import (
     Batch,
     TrainBatch,
@@ -10,7 +11,7 @@ from .loader import (
     train_batches,
 )
 from .mixing import mix, soft_targets
-from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
 from .skipping import SkipReport
 from .sources import ArraySource, EncodedSource, ImageSource
@@ -33,9 +34,11 @@ __all__ = [
     "SkipReport",
     "Subset",
     "TrainBatch",
+    "as_image",
     "available_splits",
     "batches_per_epoch",
     "cache",
+    "decode_image",
     "epoch_order",
     "eval_batches",
     "get_augment",

@@ -31,7 +31,9 @@ class RandAugment:
             raise ConfigError("magnitude in 0..10", repr(self.magnitude), "the recipe's is 9")
         if self.num_ops < 1 or self.std < 0:
             given = f"num_ops {self.num_ops}, std {self.std}"
-            raise ConfigError("num_ops of 1 or more and std of 0 or more", given, "the recipe: 2, 0.5")
+            raise ConfigError(
+                "num_ops of 1 or more and std of 0 or more", given, "the recipe: 2, 0.5"
+            )
         _check_shares(self, "prob")
 
 

@@ -146,7 +146,9 @@ def _text_names(data: bytes) -> list[str]:
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 _LAYOUTS = (
-    _Layout({"train": _BATCHES, "test": ("test_batch",)}, "batches.meta", _pickled_batch, _pickled_names),
+    _Layout(
+        {"train": _BATCHES, "test": ("test_batch",)}, "batches.meta", _pickled_batch, _pickled_names
+    ),
     _Layout(
         {"train": tuple(f"{name}.bin" for name in _BATCHES), "test": ("test_batch.bin",)},
         "batches.meta.txt",
@@ -155,7 +157,10 @@ _LAYOUTS = (
     ),
     _Layout({"train": ("train",), "test": ("test",)}, "meta", _pickled_batch, _pickled_names),
     _Layout(
-        {"train": ("train.bin",), "test": ("test.bin",)}, "fine_label_names.txt", _binary100, _text_names
+        {"train": ("train.bin",), "test": ("test.bin",)},
+        "fine_label_names.txt",
+        _binary100,
+        _text_names,
     ),
 )
 
@@ -175,7 +180,9 @@ def _names(path: Path) -> Iterator[str]:
     elif path.name.endswith(_ARCHIVES):
         try:
             with tarfile.open(path) as archive:
-                yield from (PurePosixPath(member.name).name for member in archive if member.isfile())
+                yield from (
+                    PurePosixPath(member.name).name for member in archive if member.isfile()
+                )
         except (tarfile.TarError, OSError, EOFError, zlib.error):
             return
 
@@ -210,7 +217,9 @@ def open_cifar(path: Path, split: str) -> ArraySource:
     layout = _layout(path)
     if layout is None:
         raise DataError(
-            "CIFAR-10 or CIFAR-100 batches, pickled or binary", str(path), "give the archive or its folder"
+            "CIFAR-10 or CIFAR-100 batches, pickled or binary",
+            str(path),
+            "give the archive or its folder",
         )
     if split not in layout.splits:
         raise missing_split(path, split, tuple(layout.splits))

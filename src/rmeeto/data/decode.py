@@ -10,6 +10,8 @@ from PIL import Image
 
 from .preprocessing import from_pillow
 
+# named, because Pillow would hand some others (EPS, for one) to outside programs
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
 _GREY = {"1", "L", "LA", "La"}
 
 
@@ -19,7 +21,7 @@ def decode_image(data: bytes) -> NDArray[np.uint8]:
     Sixteen-bit grey keeps its upper eight bits; transparency is dropped; EXIF orientation is
     ignored, as in the published recipes. Raises whatever Pillow raises on damaged bytes.
     """
-    with Image.open(io.BytesIO(data)) as picture:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
         picture.load()
         if picture.mode.startswith("I"):
             grey = np.asarray(picture).astype(np.int64) >> 8

@@ -32,7 +32,7 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4}]
 _SIDE = 28
 
 
@@ -48,8 +48,9 @@ def unpack(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_pack() -> Mapping[str, NDArray]:
-    """The arrays of the embedded pack: for each split its packed images, labels and positions."""
-    data = resources.files(__package__).joinpath("demo", PACK).read_bytes()
+    """The arrays of the embedded pack: each split's packed images and labels, and the
+    places of train and val in the official training split."""
+    data = resources.files("rmeeto.data").joinpath("demo", PACK).read_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {key: arrays[key] for key in arrays.files}
 
@@ -69,8 +70,11 @@ def open_demo(_: Path, split: str) -> ArraySource:
     return ArraySource(images, labels, CLASSES, f"demo/{split}")
 
 
-def _demo_splits(_: Path) -> None:
-    """No path is the embedded set; it has its own name."""
+def splits(_: Path) -> tuple[str, ...]:
+    """The splits of the embedded set."""
+    return SPLITS
 
 
-SOURCES.add("demo", Reader('"demo", the embedded Fashion-MNIST part', _demo_splits, open_demo))
+SOURCES.add(
+    "demo", Reader('"demo", the embedded Fashion-MNIST part', splits, open_demo, needs_path=False)
+)

@@ -12,9 +12,8 @@ from .reading import SOURCES, Reader, missing_split
 from .sources import EncodedSource
 
 _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .bmp .webp .tif .tiff .gif .ppm .pgm .pbm .jp2".split()
-)
+_KINDS = "jpg jpeg png bmp webp tif tiff gif ppm pgm pbm jp2"
+_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 
 
 def splits(path: Path) -> tuple[str, ...] | None:
@@ -58,7 +57,7 @@ def _open(root: Path, classes: list[str], name: str) -> EncodedSource:
             raise DataError(
                 "images in every class folder",
                 f"{folder} has none",
-                f"add images ({', '.join(sorted(_SUFFIXES))}) or delete the folder",
+                f"add images ({_KINDS}) or delete the folder",
             )
         files += images
         labels += [label] * len(images)
@@ -104,5 +103,10 @@ def _images(folder: Path) -> Iterator[Path]:
 
 SOURCES.add(
     "folder",
-    Reader("a folder with one sub-folder a class (or train/, val/, test/)", splits, open_folder, True),
+    Reader(
+        "a folder with one sub-folder a class (or train/, val/, test/)",
+        splits,
+        open_folder,
+        broad=True,
+    ),
 )

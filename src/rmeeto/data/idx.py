@@ -70,7 +70,9 @@ def open_idx(path: Path, split: str) -> ArraySource:
         raise missing_split(path, split, splits(path) or ())
     if files[1] is None:
         raise DataError(
-            f"the labels of {files[0].name}", f"{path} without them", "put the labels file beside it"
+            f"the labels of {files[0].name}",
+            f"{path} without them",
+            "put the labels file beside it",
         )
     images, labels = read_idx(files[0]), read_idx(files[1])
     if images.ndim != 3:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +48,15 @@ class TrainBatch(Batch):
 class _Read(NamedTuple):
     batch: Batch | None
     """None where no image was left."""
-    bad: dict[int, str]
-    """Corrupt images met, position → name."""
+    bad: list[str]
+    """Names of corrupt images met."""
 
 
 class _Plan(Protocol):
     """Batch number → batch: pure, so it may run in any process and in any order."""
+
+    skips: ClassVar[bool]
+    """Whether a batch may be left out because all of its images are corrupt."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, number: int) -> _Read: ...
@@ -61,6 +64,7 @@ class _Plan(Protocol):
 
 @dataclass(frozen=True)
 class _EvalPlan:
+    skips: ClassVar[bool] = True
     source: ImageSource
     preprocessing: Preprocessing
     batch_size: int
@@ -74,12 +78,14 @@ class _EvalPlan:
         images, ids, bad = _read(self.source, ids)
         if not len(ids):
             return _Read(None, bad)
-        out = self.preprocessing.normalise(fit_batch(images, self.preprocessing))
-        return _Read(Batch(*_tensors(out, self.source.labels[ids], ids)), bad)
+        inputs = self.preprocessing.normalise(fit_batch(images, self.preprocessing))
+        images, labels, ids = _tensors(inputs, self.source.labels[ids], ids)
+        return _Read(Batch(images, labels, ids), bad)
 
 
 @dataclass(frozen=True)
 class _TrainPlan:
+    skips: ClassVar[bool] = False
     source: ImageSource
     preprocessing: Preprocessing
     augment: Augment
@@ -102,9 +108,9 @@ class _TrainPlan:
             return _Read(None, bad)
         view_seeds = seeds(self.seed, self.epoch, int(Stream.VIEW), places)
         views = make_views(images, self.preprocessing, self.augment, view_seeds)
-        tensors = _tensors(views, self.source.labels[ids], ids, view_seeds)
+        images, labels, ids, view_seeds = _tensors(views, self.source.labels[ids], ids, view_seeds)
         mix_seed = int(seeds(self.seed, self.epoch, int(Stream.MIX), number)[0])
-        return _Read(TrainBatch(*tensors, mix_seed), bad)
+        return _Read(TrainBatch(images, labels, ids, view_seeds, mix_seed), bad)
 
 
 def eval_batches(
@@ -205,18 +211,23 @@ def epoch_order(count: int, seed: int, epoch: int, repeats: int = 1) -> NDArray[
 def _check(batch_size: int, workers: int) -> None:
     if batch_size < 1 or workers < 0:
         given = f"batch_size {batch_size}, workers {workers}"
-        raise ConfigError("batch_size of 1 or more and workers of 0 or more", given, "e.g. 64 and 0")
+        raise ConfigError(
+            "batch_size of 1 or more and workers of 0 or more", given, "e.g. 64 and 0"
+        )
 
 
 def _run(
     plan: _Plan, source: ImageSource, start: int, workers: int, report: SkipReport
 ) -> Iterator:
-    report.total = len(source)
+    report.total = max(report.total, len(source))
     numbers = range(start, len(plan))
-    for batch, bad in _in_workers(plan, numbers, workers) if workers else map(plan.__getitem__, numbers):
+    reads = _in_workers(plan, numbers, workers) if workers else map(plan.__getitem__, numbers)
+    for batch, bad in reads:
         report.add(bad)
         if batch is not None:
             yield batch
+        elif not plan.skips:
+            raise report.too_many()
 
 
 def _in_workers(plan: _Plan, numbers: range, workers: int) -> Iterator[_Read]:
@@ -229,7 +240,7 @@ def _in_workers(plan: _Plan, numbers: range, workers: int) -> Iterator[_Read]:
             sampler=numbers,
             batch_size=None,
             num_workers=workers,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
             generator=torch.Generator().manual_seed(0),  # else it draws from the global one
         )
     )
@@ -241,20 +252,20 @@ def _as_it_is(read: _Read) -> _Read:
 
 def _read(
     source: ImageSource, ids: NDArray[np.int64], patience: int = 0
-) -> tuple[NDArray[np.uint8] | list[NDArray[np.uint8]], NDArray[np.int64], dict[int, str]]:
+) -> tuple[NDArray[np.uint8] | list[NDArray[np.uint8]], NDArray[np.int64], list[str]]:
     """Images at ``ids``; a corrupt one is dropped, or with patience replaced by the next good."""
     stored = pixels(source)
     if stored is not None:
         array, positions = stored
-        return array[ids if positions is None else positions[ids]], ids, {}
-    images, kept, bad = [], [], {}
+        return array[ids if positions is None else positions[ids]], ids, []
+    images, kept, bad = [], [], []
     for first in ids.tolist():
         for index in range(first, first + max(1, patience)):
             index %= len(source)
             try:
                 images.append(source.image(index))
             except DataError:
-                bad[index] = source.item_name(index)
+                bad.append(source.item_name(index))
                 continue
             kept.append(index)
             break

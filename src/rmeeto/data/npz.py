@@ -86,14 +86,14 @@ def open_npz(path: Path, split: str) -> ImageSource:
     return _open_pack(arrays, classes, name)
 
 
-def _open_pack(
-    arrays: dict[str, NDArray], classes: list[str] | None, name: str
-) -> EncodedSource:
+def _open_pack(arrays: dict[str, NDArray], classes: list[str] | None, name: str) -> EncodedSource:
     offsets, scan = arrays["offsets"].astype(np.int64), arrays["scan"]
     sizes = np.diff(offsets)
     if offsets[0] < 0 or (sizes < 0).any() or offsets[-1] > len(scan):
         raise DataError(
-            "increasing offsets into the scan", f"{name}: {offsets[0]}..{offsets[-1]}", "pack it again"
+            "increasing offsets into the scan",
+            f"{name}: {offsets[0]}..{offsets[-1]}",
+            "pack it again",
         )
     pack = JpegPack(arrays["header"].tobytes(), scan, offsets)
     return EncodedSource(pack.read, decode_image, arrays["labels"], classes, name, sizes.tolist())

@@ -48,8 +48,14 @@ class Preprocessing:
     """Pillow's resampling filter (all but nearest are antialiased)."""
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std"):  # JSON has lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not isinstance(self.img_size, int):
+            object.__setattr__(self, "img_size", tuple(self.img_size))
         if min(self.size) < 1:
-            raise ConfigError("img_size of at least 1", repr(self.img_size), "give pixels, e.g. 224")
+            raise ConfigError(
+                "img_size of at least 1", repr(self.img_size), "give pixels, e.g. 224"
+            )
         if self.channels not in (1, 3):
             raise ConfigError("channels 1 or 3", repr(self.channels), "use 1 (grey) or 3 (RGB)")
         if not len(self.mean) == len(self.std) == self.channels:
@@ -64,7 +70,9 @@ class Preprocessing:
             raise ConfigError("crop_pct in (0, 1]", repr(self.crop_pct), "1.0 crops nothing away")
         if self.interpolation not in FILTERS:
             known = ", ".join(FILTERS)
-            raise ConfigError("a resampling filter", repr(self.interpolation), f"use one of {known}")
+            raise ConfigError(
+                "a resampling filter", repr(self.interpolation), f"use one of {known}"
+            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -140,7 +148,12 @@ def as_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Check an array and give a two-dimensional one its channel axis."""
     if image.ndim == 2:
         image = image[..., None]
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+    if (
+        image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] not in (1, 3)
+        or 0 in image.shape
+    ):
         raise DataError(
             "an image as uint8 (H, W, 3), (H, W, 1) or (H, W)",
             f"{image.dtype} {image.shape}",

@@ -27,6 +27,8 @@ class Reader:
     """(path, split) → source."""
     broad: bool = False
     """Recognises much, so is asked last."""
+    needs_path: bool = True
+    """False for a set that is opened by the reader's name alone."""
 
 
 SOURCES: Registry[Reader] = Registry(
@@ -58,17 +60,21 @@ def available_splits(spec: str | Path) -> tuple[str, ...]:
 
 
 def _resolve(spec: str | Path) -> tuple[Reader, Path]:
-    if spec == "demo":
-        return SOURCES.get("demo"), Path()
-    prefix, colon, rest = str(spec).partition(":")
-    if isinstance(spec, str) and colon and rest and prefix in SOURCES:
-        return SOURCES.get(prefix), _existing(Path(rest).expanduser(), spec)
+    name, colon, rest = str(spec).partition(":") if isinstance(spec, str) else ("", "", "")
+    if name in SOURCES and bool(rest) == SOURCES.get(name).needs_path:
+        return SOURCES.get(name), _existing(Path(rest).expanduser(), spec) if rest else Path()
     path = Path(spec).expanduser()
-    if isinstance(spec, str) and colon and not path.exists() and len(prefix) > 1:
-        error = unknown_name("data source", prefix, SOURCES)
-        raise DataError("an image set", spec, f"no such path, and {error.reason}")
-    _existing(path, spec)
-    readers = sorted((SOURCES.get(name) for name in SOURCES), key=lambda reader: reader.broad)
+    if colon and len(name) > 1 and not path.exists():  # one letter is a Windows drive
+        why = (
+            "it takes no path" if name in SOURCES else unknown_name("reader", name, SOURCES).reason
+        )
+        raise DataError("an image set", str(spec), f"no such path; and as a reader's name: {why}")
+    return _recognise(_existing(path, spec))
+
+
+def _recognise(path: Path) -> tuple[Reader, Path]:
+    readers = [SOURCES.get(name) for name in SOURCES]
+    readers = sorted((r for r in readers if r.needs_path), key=lambda reader: reader.broad)
     for reader in readers:
         if reader.splits(path) is not None:
             return reader, path
@@ -79,7 +85,7 @@ def _resolve(spec: str | Path) -> tuple[Reader, Path]:
 def _existing(path: Path, spec: str | Path) -> Path:
     if not path.exists():
         near = next((p for p in path.absolute().parents if p.exists()), Path("/"))
-        why = f"no such file or folder (nearest that exists: {near}); \"demo\" needs no files"
+        why = f"no such file or folder (nearest that exists: {near}); 'demo' needs no files"
         raise DataError("an image set", str(spec), why)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,9 @@ class SkipReport:
 
     max_bad_share: float = 0.01
     total: int = 0
-    """Images of the source."""
-    bad: dict[int, str] = field(default_factory=dict)
-    """Position → name of each corrupt image met so far."""
+    """Images of the source; readers raise it to the number that they read from."""
+    found: list[str] = field(default_factory=list)
+    """Name of each corrupt image, in the order in which they were met."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad_share < 1:
@@ -33,12 +34,12 @@ class SkipReport:
     @property
     def count(self) -> int:
         """Different corrupt images met."""
-        return len(self.bad)
+        return len(self.found)
 
     @property
     def names(self) -> list[str]:
-        """The first 20 names, in the order of the source."""
-        return [self.bad[i] for i in sorted(self.bad)[:_NAMED]]
+        """The first 20 names."""
+        return self.found[:_NAMED]
 
     @property
     def share(self) -> float:
@@ -49,15 +50,19 @@ class SkipReport:
         """The smallest number of corrupt images that is too many among ``total``."""
         return int(self.max_bad_share * total + 1e-9) + 1
 
-    def add(self, bad: dict[int, str]) -> None:
-        """Note corrupt images; raises `DataError` once there are too many."""
-        self.bad.update(bad)
+    def add(self, names: Iterable[str]) -> None:
+        """Note corrupt images, each once; raises `DataError` once there are too many."""
+        self.found += [name for name in dict.fromkeys(names) if name not in self.found]
         if self.count >= self.limit(self.total):
-            raise DataError(
-                f"at most {self.max_bad_share:.2%} corrupt images of {self.total}",
-                f"{self.count} ({self.share:.2%}), e.g. {', '.join(self.names[:3])}",
-                "repair or delete them, or allow a larger share with max_bad_share",
-            )
+            raise self.too_many()
+
+    def too_many(self) -> DataError:
+        """The error for more corrupt images than allowed."""
+        return DataError(
+            f"at most {self.max_bad_share:.2%} corrupt images of {self.total}",
+            f"{self.count} ({self.share:.2%}), e.g. {', '.join(self.names[:3])}",
+            "repair or delete them, or allow a larger share with max_bad_share",
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Count, share and first names, for a run's record."""

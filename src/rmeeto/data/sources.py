@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -190,8 +189,3 @@ def content_fingerprint(labels: ArrayLike, sizes: ArrayLike, sample: Iterable[by
     for data in sample:
         digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()[:16]
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's content (a module-level function, so that sources can travel to worker processes)."""
-    return path.read_bytes()

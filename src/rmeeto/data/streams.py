@@ -1,4 +1,4 @@
-"""Random numbers that depend on named integers only: the same seed, epoch and place, the same view."""
+"""Random numbers that depend on named integers only: same seed, epoch and place, same view."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def seeds(*keys: ArrayLike) -> NDArray[np.int64]:
 def uniforms(view_seeds: NDArray[np.int64], stream: Stream, count: int) -> NDArray[np.float64]:
     """``count`` numbers in [0, 1) for each view seed, (B,) → (B, count)."""
     bits = derive(view_seeds[:, None], int(stream), np.arange(count))
-    return (bits >> np.uint64(11)) * 2.0**-53
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def generator(*keys: int) -> np.random.Generator:

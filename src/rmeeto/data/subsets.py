@@ -22,7 +22,9 @@ class Subset:
     def __init__(self, source: ImageSource, indices: ArrayLike, name: str | None = None) -> None:
         positions = np.asarray(indices, np.int64)
         if positions.ndim != 1 or not len(positions):
-            raise DataError("a part with images", f"no index into {source.name}", "take one or more")
+            raise DataError(
+                "a part with images", f"no index into {source.name}", "take one or more"
+            )
         if positions.min() < 0 or positions.max() >= len(source):
             raise DataError(
                 f"indices in 0..{len(source) - 1} of {source.name}",
@@ -87,7 +89,9 @@ def hold_out_last(source: ImageSource, count: int) -> tuple[Subset, Subset]:
     edge = len(source) - count
     if edge < 1:
         raise ConfigError(
-            f"fewer than the {len(source)} images of {source.name}", str(count), "leave some to train on"
+            f"fewer than the {len(source)} images of {source.name}",
+            str(count),
+            "leave some to train on",
         )
     return (
         Subset(source, np.arange(edge), f"{source.name}[:{edge}]"),
@@ -113,7 +117,7 @@ def take(source: ImageSource, size: int | float, seed: int = 0) -> Subset:
 
 def _count(source: ImageSource, size: int | float) -> int:
     count = round(size * len(source)) if isinstance(size, float) and size <= 1 else int(size)
-    if not 1 <= count <= len(source) or count != size and not isinstance(size, float):
+    if not 1 <= count <= len(source) or (count != size and not isinstance(size, float)):
         raise ConfigError(
             f"1 to {len(source)} images of {source.name}, or a share of them",
             repr(size),

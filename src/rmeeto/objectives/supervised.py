@@ -29,5 +29,5 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Te
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """``logits`` in fp32, or as they are in fp64: a softmax in half precision loses the small classes."""
+    """``logits`` in fp32, or as they are in fp64: a half-precision softmax is too coarse."""
     return logits if logits.element_size() >= 4 else logits.float()

@@ -3,6 +3,7 @@
 from .causal_conv1d import causal_conv1d
 from .merge import bipartite_match, merge_tokens, slot_sum
 from .rms_norm import add_rms_norm, rms_norm
+from .selective_scan import selective_scan
 
 __all__ = [
     "add_rms_norm",
@@ -10,5 +11,6 @@ __all__ = [
     "causal_conv1d",
     "merge_tokens",
     "rms_norm",
+    "selective_scan",
     "slot_sum",
 ]

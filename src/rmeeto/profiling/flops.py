@@ -7,9 +7,8 @@ direction as the published formula does; ``full`` counts everything that runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..backbones import Backbone, create_model
 from ..evaluation.modes import device_of, evaluating
 from ..reducers import RMeeTo
-from ..tokens import TokenState, reduce_, restore_
+from ..tokens import Reduction, TokenState, reduce_, restore_
 from .inputs import NoiseInput
 
 Convention = Literal["paper", "full"]
@@ -87,25 +86,37 @@ def record_tokens(
     model: Backbone, images: Tensor | None = None
 ) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
     """Tokens seen by each loop block and (before, removed, width) of each merge, as they ran."""
-    tokens: list[int] = []
-    merges: list[tuple[int, int, int]] = []
+    reduction = model.reduction
+    recorder = _Recorder(reduction)
+    try:
+        model.reduction = recorder  # type: ignore[assignment]
+        with evaluating(model):
+            model(_one_image(model) if images is None else images)
+    finally:
+        model.reduction = reduction
+    return tuple(recorder.tokens), tuple(recorder.merges)
 
-    def block_runs(block: nn.Module, args: tuple[Any, ...]) -> None:
-        tokens.append(args[0].tokens.shape[1])
 
-    def reduction_ran(reduction: nn.Module, args: tuple[Any, ...], after: TokenState) -> None:
-        before: TokenState = args[1]
-        n, m = before.tokens.shape[1], after.tokens.shape[1]
-        if m < n:
-            features = before.taps.get(model.reduction.config.tap, before.tokens)
-            merges.append((n, n - m, features.shape[-1]))
+class _Recorder(nn.Module):
+    """Stands in for a model's reduction, does what it does, and notes the token counts."""
 
-    hooks = [block.register_forward_pre_hook(block_runs) for block in model.block_list()]
-    if model.reduction is not None:
-        hooks.append(model.reduction.register_forward_hook(reduction_ran))
-    with _removing(hooks), evaluating(model):
-        model(_one_image(model) if images is None else images)
-    return tuple(tokens), tuple(merges)
+    def __init__(self, inner: Reduction | None) -> None:
+        super().__init__()
+        self.inner = inner
+        self.tokens: list[int] = []
+        self.merges: list[tuple[int, int, int]] = []
+
+    def taps_for(self, block: int, start: int) -> frozenset[str]:
+        return self.inner.taps_for(block, start) if self.inner else frozenset()
+
+    def forward(self, site: int, state: TokenState) -> TokenState:
+        after = self.inner(site, state) if self.inner else state
+        before, left = state.tokens.shape[1], after.tokens.shape[1]
+        if self.inner and left < before:
+            features = state.taps.get(self.inner.config.tap, state.tokens)
+            self.merges.append((before, before - left, features.shape[-1]))
+        self.tokens.append(left)
+        return after
 
 
 def matmul_macs(model: Backbone, images: Tensor | None = None) -> int:
@@ -147,12 +158,3 @@ def _published_rows(name: str, rs: tuple[int, ...]) -> Iterator[PublishedFlops]:
 def _one_image(model: Backbone) -> Tensor:
     size, channels = model.config.image_hw, model.config.in_chans
     return NoiseInput(size, channels, str(device_of(model)))(1)
-
-
-@contextmanager
-def _removing(hooks: list) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -7,7 +7,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from rmeeto.errors import ConfigError
 from rmeeto.tokens import (
+    Host,
     Plan,
     Reducer,
     TokenState,
@@ -60,6 +62,16 @@ class MatchingReducer(Reducer):
     @property
     def tap(self) -> str | None:
         return None if self.metric == "tokens" else self.metric
+
+    def check(self, host: Host) -> None:
+        super().check(host)
+        if self.compat == "upstream" and host.num_protected > 1:
+            given = f"a model with {host.num_protected} protected tokens"
+            raise ConfigError(
+                f"{self.name} with compat='upstream'",
+                given,
+                "it knows one class token; unset compat",
+            )
 
     def limit(self, eligible: int) -> int:
         targets = eligible // 2

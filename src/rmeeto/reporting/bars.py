@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .charts import Chart
-from .numbers import number
+from .labels import apart
+from .numbers import decimals, number
 from .record import LayerTokens, Point, Series
 from .scales import FONT, WIDE, Scale, Size, scale, svg, tag, text, text_width, tooltip
 
@@ -22,7 +23,8 @@ def bars(chart: Chart, size: Size = WIDE) -> str:
     ends = [v for s in chart.series for p in s.points for v in (p.y, p.high) if v is not None]
     across = scale([0.0, *ends], zero=True).moved(left, size.width - 48)
     block = _THICK * len(chart.series) + _AIR
-    top = 26 + 16 * many
+    top = 26 + 18 * many
+    digits = decimals(max(map(abs, ends), default=0.0))
     parts = [text(0, FONT, chart.series[0].y_label, "axis")]
     parts += [_key(chart)] if many else []
     for row, name in enumerate(names):
@@ -31,23 +33,28 @@ def bars(chart: Chart, size: Size = WIDE) -> str:
     for k, series in enumerate(chart.series):
         for p in series.points:
             y = top + names.index(_name(p)) * block + k * _THICK
-            parts.append(_bar(chart, series, p, across, y))
+            parts.append(_bar(chart, series, p, across, y, digits))
     height = top + len(names) * block
     parts.append(tag("line", class_="base", x1=across(0), x2=across(0), y1=top - 4, y2=height - 8))
     return svg(size, chart.title, "".join(parts), height)
 
 
 def tokens(layers: Sequence[LayerTokens], title: str, size: Size = WIDE) -> str:
-    """Draw the tokens that each block saw: the stage before as an outline, the others filled."""
-    layers = [stage for stage in layers if stage.tokens]
+    """Draw the tokens of each block: the most as an outline, fewer as filled steps over it."""
+    layers = sorted((stage for stage in layers if stage.tokens), key=lambda s: -sum(s.tokens))
     if not layers:
         return ""
-    most = max(max(stage.tokens) for stage in layers)
     blocks = max(len(stage.tokens) for stage in layers)
-    y = scale([0.0, float(most)], zero=True, whole=True).moved(size.height - 38, 28)
-    x = Scale(0, blocks, max(map(text_width, y.texts())) + 8, size.width - 10, ())
-    parts = [text(0, FONT, "Tokens seen by the block", "axis"), _grid(y, x, size)]
-    parts += [_steps(stage, k, x, y) for k, stage in enumerate(_first_outline(layers))]
+    y = scale([float(n) for stage in layers for n in stage.tokens], zero=True, whole=True)
+    y = y.moved(size.height - 38, 28)
+    right = max(text_width(f"{stage.tokens[-1]} {stage.name}") for stage in layers) + 8
+    x = Scale(0, blocks, max(map(text_width, y.texts())) + 8, size.width - right, ())
+    heights = apart([y(stage.tokens[-1]) for stage in layers], 16, 20, size.height - 38)
+    parts = [text(0, FONT, "Tokens", "axis"), _grid(y, x, size)]
+    for k, (stage, height) in enumerate(zip(layers, heights, strict=True)):
+        words = f"{stage.tokens[-1]} {stage.name}"
+        name = text(x.stop + 6, height + 4, words, "name")
+        parts.append(tag("g", _steps(stage, k > 0, x, y) + name, class_=f"s{k - 1}"))
     return svg(size, title, "".join(parts))
 
 
@@ -60,7 +67,7 @@ def _short(name: str, room: float) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _bar(chart: Chart, series: Series, p: Point, across: Scale, y: float) -> str:
+def _bar(chart: Chart, series: Series, p: Point, across: Scale, y: float, digits: int) -> str:
     if p.y is None:
         return ""
     a, b = sorted((across(0), across(p.y)))
@@ -74,7 +81,7 @@ def _bar(chart: Chart, series: Series, p: Point, across: Scale, y: float) -> str
         end, middle = max(b, across(p.high)), y + _THICK / 2 - 0.5
         ends = {"x1": across(p.low), "x2": across(p.high), "y1": middle, "y2": middle}
         parts.append(tag("line", class_="whisker strong", **ends))
-    parts.append(text(end + 5, y + _THICK - 4, number(p.y), "note"))
+    parts.append(text(end + 5, y + _THICK - 4, number(p.y, digits), "note"))
     return tag("g", "".join(parts), class_=f"s{chart.colour(series.name)}")
 
 
@@ -88,34 +95,28 @@ def _key(chart: Chart) -> str:
     return "".join(parts)
 
 
-def _first_outline(layers: Sequence[LayerTokens]) -> list[LayerTokens]:
-    """The longest stage first, so that the others are drawn over it."""
-    return sorted(layers, key=lambda stage: -sum(stage.tokens))
-
-
 def _grid(y: Scale, x: Scale, size: Size) -> str:
     parts = []
     for tick, words in zip(y.ticks, y.texts(), strict=True):
         parts.append(tag("line", class_="grid", x1=x.start, x2=x.stop, y1=y(tick), y2=y(tick)))
         parts.append(text(x.start - 8, y(tick) + 4, words, anchor="end"))
     blocks = int(x.high)
-    every = next(s for s in (1, 2, 4, 5, 10, 20, 50, 100, blocks) if blocks / s <= 12)
-    for block in [1, *range(every, blocks + 1, every)] if every > 1 else range(1, blocks + 1):
+    room = (x.stop - x.start) / 30
+    every = next(s for s in (1, 2, 4, 5, 10, 20, 50, 100, blocks) if blocks / s <= room)
+    for block in range(every, blocks + 1, every):
         parts.append(text(x(block - 0.5), y.start + 17, str(block), anchor="middle"))
     middle = (x.start + x.stop) / 2
     return "".join([*parts, text(middle, size.height - 4, "Block", "axis", "middle")])
 
 
-def _steps(stage: LayerTokens, k: int, x: Scale, y: Scale) -> str:
-    """The first stage as a bold outline, later ones as filled bars with their last count named."""
-    parts = []
+def _steps(stage: LayerTokens, filled: bool, x: Scale, y: Scale) -> str:
+    """A bar for each block, or only the line over them."""
+    corners = [(x(i + d), y(n)) for i, n in enumerate(stage.tokens) for d in (0, 1)]
+    line = "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in corners)
+    parts = [] if filled else [tag("path", class_="ghost", d=f"{line}V{y(0):.1f}H{x(0):.1f}Z")]
     for i, count in enumerate(stage.tokens):
-        a, b, top = x(i), x(i + 1), y(count)
-        shape = {"x": a + 0.5, "y": top, "width": b - a - 1, "height": y.start - top}
-        bar = tag("rect", tooltip(f"{stage.name}, block {i + 1}: {count} tokens"),
-                  class_="bar" if k else "ghost", **shape)
-        parts.append(bar)
-    last = stage.tokens[-1]
-    words = f"{stage.name} {last}"
-    parts.append(text(x.stop - 4, y(last) - 6, words, "name", "end"))
-    return tag("g", "".join(parts), class_=f"s{k - 1}")
+        width, height = x(1) - x(0) - 1, y(0) - y(count)
+        shape = {"x": x(i) + 0.5, "y": y(count), "width": width, "height": height}
+        told = tooltip(f"{stage.name}, block {i + 1}: {count} tokens")
+        parts.append(tag("rect", told, class_="bar" if filled else "hover", **shape))
+    return "".join(parts)

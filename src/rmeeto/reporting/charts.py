@@ -6,22 +6,30 @@ dark; a drawing carries geometry, text and tooltips only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
+from .labels import Box, along, apart, around, room
 from .numbers import number
 from .record import Point, Series
 from .scales import (
-    FONT, NARROW, WIDE, Scale, Size, scale, svg, tag, text, text_width, tooltip,
+    FONT,
+    NARROW,
+    WIDE,
+    Scale,
+    Size,
+    scale,
+    svg,
+    tag,
+    text,
+    text_width,
+    tooltip,
 )
 
 COLOURS = 6
 MARKERS = ("circle", "square", "triangle", "diamond")
 _LINE = 16  # px from one line of labels to the next
 _RADIUS = 4.0
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,19 @@ class _Frame:
         return (self.x.start, self.y.stop, self.x.stop, self.y.start)
 
 
-def assign_colours(names: Sequence[str]) -> dict[str, int]:
-    """A colour for every name in order of appearance; names that start with "baseline" are neutral."""
-    colours: dict[str, int] = {}
-    for name in names:
+def assign_colours(names: Sequence[str], kept: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Colours for the series of one chart, beside the ones that are ``kept`` from charts before.
+
+    Names that start with "baseline" are neutral (−1).
+    """
+    colours = dict(kept or {})
+    taken = {colours[name] for name in names if name in colours}
+    for name in dict.fromkeys(names):
         if name not in colours:
+            free = [c for c in range(COLOURS) if c not in taken]
             neutral = name.lower().startswith("baseline")
-            taken = len({c for c in colours.values() if c >= 0})
-            colours[name] = -1 if neutral else taken % COLOURS
+            colours[name] = -1 if neutral else free[0] if free else len(colours) % COLOURS
+            taken.add(colours[name])
     return colours
 
 
@@ -99,12 +112,11 @@ def _frame(chart: Chart, shown: Sequence[Series], size: Size) -> _Frame:
     x, y = _x_scale(chart, shown, size), _y_scale(chart, shown)
     widest = max(text_width(s.name) for s in shown) + 12
     direct = len(shown) > 1 and widest < 0.3 * size.width and _ends_right(shown, x)
-    legend = _legend_rows(shown, size) * _LINE if len(shown) > 1 and not direct else 0
+    legend = 6 + _legend_rows(shown, size) * _LINE if len(shown) > 1 and not direct else 0
     left = max(text_width(t) for t in y.texts()) + 8
     right = widest if direct else 10
-    return _Frame(
-        size, x.moved(left, size.width - right), y.moved(size.height - 38, 28 + legend), direct
-    )
+    x = x.moved(left, size.width - right)
+    return _Frame(size, x, y.moved(size.height - 38, 28 + legend), direct)
 
 
 def _x_scale(chart: Chart, shown: Sequence[Series], size: Size) -> Scale:
@@ -161,10 +173,9 @@ def _series(chart: Chart, series: Series, frame: _Frame) -> str:
         parts += [_band(points, frame)] if many else []
         parts.append(tag("path", class_="line", d=_path([(p.x, p.y) for p in points], frame)))
     for p in points:
-        mark = "" if many else _whisker(p, frame) + marker(
-            colour, frame.x(p.x), frame.y(p.y or 0.0)
-        )
-        hover = tag("circle", class_="hover", cx=frame.x(p.x), cy=frame.y(p.y or 0.0), r=9)
+        x, y = frame.x(p.x), frame.y(p.y or 0.0)
+        mark = "" if many else _whisker(p, frame) + marker(colour, x, y)
+        hover = tag("circle", class_="hover", cx=x, cy=y, r=9)
         parts.append(tag("g", tooltip(_told(series, p)) + mark + hover))
     return tag("g", "".join(parts), class_=f"s{colour}")
 
@@ -246,67 +257,26 @@ def _names(chart: Chart, shown: Sequence[Series], frame: _Frame) -> str:
     return "".join(parts)
 
 
-def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move ``places`` as little as needed for neighbours to be ``gap`` apart within ``low … high``."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    moved = [min(max(places[i], low), high) for i in order]
-    for _ in range(50):
-        for i, (a, b) in enumerate(pairwise(moved)):
-            if b - a < gap - 1e-6:
-                middle = (a + b) / 2
-                moved[i], moved[i + 1] = middle - gap / 2, middle + gap / 2
-        moved = [min(max(y, low + k * gap), high - (len(moved) - 1 - k) * gap)
-                 for k, y in enumerate(moved)]
-    return [y for _, y in sorted(zip(order, moved, strict=True))]
-
-
 def _point_labels(shown: Sequence[Series], frame: _Frame) -> str:
     """Labels of points where there is room for them; the rest are in the tooltips."""
-    taken = [_around(frame.x(p.x), frame.y(p.y or 0.0)) for s in shown for p in _known(s)]
-    taken += [box for s in shown if s.kind == "line" for box in _along(_known(s), frame)]
+    taken = [box for s in shown for box in _covered(s, frame)]
     parts = []
-    for s in shown:
-        for p in _known(s):
-            place = p.label and _room(p, frame, taken)
-            if place:
-                taken.append(place)
-                left, _, right, bottom = place
-                parts.append(text((left + right) / 2, bottom - 3, p.label or "", "note", "middle"))
+    for p in (p for s in shown for p in _known(s) if p.label):
+        words = p.label or ""
+        width = text_width(words, 11)
+        place = room(frame.x(p.x), frame.y(p.y or 0.0), width, frame.box, taken)
+        if place:
+            taken.append(place)
+            parts.append(text(place[0] + width / 2, place[3] - 3, words, "note", "middle"))
     return "".join(parts)
 
 
-def _room(p: Point, frame: _Frame, taken: Sequence[Box]) -> Box | None:
-    """A free box for the label: above, below, right or left of its point."""
-    x, y, w, h = frame.x(p.x), frame.y(p.y or 0.0), text_width(p.label or "", 11), 13.0
-    left, top, right, bottom = frame.box
-    corners = (
-        (x - w / 2, y - 8 - h), (x - w / 2, y + 8), (x + 9, y - h / 2), (x - 9 - w, y - h / 2),
-        (x + 6, y - 6 - h), (x + 6, y + 6), (x - 6 - w, y - 6 - h), (x - 6 - w, y + 6),
-    )
-    for a, b in corners:
-        box = (a, b, a + w, b + h)
-        inside = left <= a and a + w <= right + 8 and top - 8 <= b and b + h <= bottom
-        if inside and not any(_overlap(box, other) for other in taken):
-            return box
-    return None
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _around(x: float, y: float, r: float = _RADIUS + 1) -> Box:
-    return (x - r, y - r, x + r, y + r)
-
-
-def _along(points: Sequence[Point], frame: _Frame) -> list[Box]:
-    """Small boxes that cover a line."""
-    boxes = []
-    for a, b in pairwise(points):
-        xa, ya, xb, yb = frame.x(a.x), frame.y(a.y or 0.0), frame.x(b.x), frame.y(b.y or 0.0)
-        steps = int(max(abs(xb - xa), abs(yb - ya)) / 4) + 1
-        boxes += [
-            _around(xa + (xb - xa) * k / steps, ya + (yb - ya) * k / steps, 1.5)
-            for k in range(steps)
-        ]
-    return boxes
+def _covered(series: Series, frame: _Frame) -> Iterator[Box]:
+    """What a series draws on: its marks, intervals and line."""
+    points = [(frame.x(p.x), frame.y(p.y or 0.0)) for p in _known(series)]
+    yield from (around(x, y, _RADIUS + 1) for x, y in points)
+    for (x, y), p in zip(points, _known(series), strict=True):
+        low, high = (y if end is None else frame.y(end) for end in (p.low, p.high))
+        yield (x - 1, high, x + 1, low)
+    if series.kind == "line":
+        yield from along(points)

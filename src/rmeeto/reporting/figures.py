@@ -7,17 +7,17 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from ..errors import DataError
 from .record import MergePicture, MergeView
 
 DROPPED = -1
-LINE = (16, 18, 22)
 _HATCH = ((24, 26, 30), (70, 74, 82))
 
 
-def patch_sources(source: np.ndarray, patch_slots: np.ndarray) -> np.ndarray:
+def patch_sources(source: ArrayLike, patch_slots: ArrayLike) -> np.ndarray:
     """Slot of each patch from a source map over all start slots, wherever class tokens stand.
 
     Args:
@@ -38,7 +38,7 @@ def merge_picture(
     title: str,
     image: np.ndarray,
     grid: tuple[int, int],
-    sources: Mapping[str, np.ndarray],
+    sources: Mapping[str, ArrayLike],
     caption: str | None = None,
 ) -> MergePicture:
     """Pack an image and its source maps into a record.
@@ -48,12 +48,15 @@ def merge_picture(
         grid: patches down and across.
         sources: label ("after block 12") → (gh·gw,) slot of each patch, −1 = dropped.
     """
-    views = [MergeView(label, tuple(np.asarray(s).ravel().tolist())) for label, s in sources.items()]
+    slots = {label: np.asarray(source).ravel().tolist() for label, source in sources.items()}
+    views = tuple(MergeView(label, tuple(source)) for label, source in slots.items())
     packed = base64.b64encode(png(_rgb(image))).decode()
-    return MergePicture(title, packed, tuple(grid), tuple(views), caption)
+    return MergePicture(title, packed, tuple(grid), views, caption)
 
 
-def draw_merged(image: np.ndarray, source: np.ndarray, grid: tuple[int, int], width: int = 280) -> np.ndarray:
+def draw_merged(
+    image: np.ndarray, source: ArrayLike, grid: tuple[int, int], width: int = 280
+) -> np.ndarray:
     """The image as its tokens see it: each merged group in its mean colour, groups outlined.
 
     Patches that stand alone keep their pixels; dropped ones are hatched.
@@ -71,9 +74,9 @@ def draw_merged(image: np.ndarray, source: np.ndarray, grid: tuple[int, int], wi
     picture = upscale(image, grid, cell).copy()
     slots = np.asarray(source, np.int64).reshape(grid)
     _fill_groups(picture, slots, cell)
-    picture[_cells(slots == DROPPED, cell)] = _hatch(picture.shape[:2])[_cells(slots == DROPPED, cell)]
-    for edge in _boundaries(slots, cell):
-        picture[edge] = LINE
+    dropped = _cells(slots == DROPPED, cell)
+    picture[dropped] = _hatch(picture.shape[:2])[dropped]
+    _draw_boundaries(picture, slots, cell)
     return picture
 
 
@@ -84,7 +87,7 @@ def upscale(image: np.ndarray, grid: tuple[int, int], cell: int) -> np.ndarray:
     return np.asarray(Image.fromarray(_rgb(image)).resize((width, height), how))
 
 
-def token_sizes(source: np.ndarray) -> np.ndarray:
+def token_sizes(source: ArrayLike) -> np.ndarray:
     """Patches in each token that still holds any, largest first."""
     slots = np.asarray(source)
     return np.sort(np.unique(slots[slots != DROPPED], return_counts=True)[1])[::-1]
@@ -133,13 +136,17 @@ def _hatch(shape: tuple[int, int]) -> np.ndarray:
     return np.array(_HATCH, np.uint8)[((rows + columns) % 6 < 2).astype(int)]
 
 
-def _boundaries(slots: np.ndarray, cell: int) -> list[tuple]:
-    """Index of each pixel line between neighbours of different tokens."""
-    edges: list[tuple] = []
-    for row, column in np.argwhere(slots[:, 1:] != slots[:, :-1]):
-        x = (column + 1) * cell
-        edges.append((slice(row * cell, (row + 1) * cell), x))
-    for row, column in np.argwhere(slots[1:] != slots[:-1]):
-        y = (row + 1) * cell
-        edges.append((y, slice(column * cell, (column + 1) * cell)))
-    return edges
+def _draw_boundaries(picture: np.ndarray, slots: np.ndarray, cell: int) -> None:
+    """Lines around merged and dropped regions: a darker shade of what they cross, or a lighter."""
+    _, index, counts = np.unique(slots, return_inverse=True, return_counts=True)
+    alone = (counts[index] == 1).reshape(slots.shape) & (slots != DROPPED)
+    thick = max(1, cell // 12)
+    for axis in (0, 1):
+        before, after = np.roll(slots, 1, axis), np.roll(alone, 1, axis)
+        edge = (slots != before) & ~(alone & after)
+        edge[(slice(None),) * axis + (0,)] = False  # the roll wraps around there
+        near = np.arange(slots.shape[axis] * cell) % cell < thick
+        line = _cells(edge, cell) & np.expand_dims(near, 1 - axis)
+        crossed = picture[line].astype(float)
+        night = crossed.mean(-1, keepdims=True) < 72
+        picture[line] = np.where(night, crossed + 0.4 * (255 - crossed), 0.4 * crossed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import RmeetoError
+from .measures import STAGES
 from .numbers import THIN, duration, number
 from .record import RunRecord
 
@@ -32,7 +33,7 @@ def _merged(record: RunRecord) -> str:
 
 
 def _accuracy(record: RunRecord) -> list[str]:
-    base, reduced, retrained = (_value(record, "top1", s) for s in ("baseline", "reduced", "retrained"))
+    base, reduced, retrained = (_value(record, "top1", stage) for stage in STAGES)
     told = []
     if base is not None and reduced is not None:
         told.append(_lost(base - reduced))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from .record import MergePicture, MergeView, Metric, Point, RunRecord, Series
 from .scales import Size
 
 _STAGE_NAMES = {"baseline": "Baseline", "reduced": "Reduced", "retrained": "Re-trained"}
-_BUCKETS = ((1, 1, "alone"), (2, 3, "of 2–3"), (4, 7, "of 4–7"), (8, None, "of 8 or more"))
+_BUCKETS = (
+    (1, 1, "1 patch"),
+    (2, 3, "2–3 patches"),
+    (4, 7, "4–7 patches"),
+    (8, None, "8 patches or more"),
+)
 
 
 def write_report(record: RunRecord, path: str | Path) -> Path:
@@ -34,7 +40,7 @@ def report_html(record: RunRecord) -> str:
     """The page as text; sections without data are left out."""
     import jinja2
 
-    source = files(__package__).joinpath("report.html.j2").read_text("utf-8")
+    source = files("rmeeto.reporting").joinpath("report.html.j2").read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -42,6 +48,7 @@ def report_html(record: RunRecord) -> str:
     return environment.from_string(source).render(
         record=record,
         headline=headline(record),
+        created=_when(record.created),
         subtitle=_subtitle(record),
         stages=before_after(record),
         stage_chart=_stage_chart(record),
@@ -59,6 +66,16 @@ def _subtitle(record: RunRecord) -> str:
     """Model and data where the configuration names them in words."""
     named = [record.config.get(key) for key in ("model", "data", "dataset")]
     return " on ".join(value for value in named if isinstance(value, str))
+
+
+def _when(created: str) -> str:
+    """ISO time to the minute, its zone in letters where it is UTC."""
+    try:
+        moment = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    zone = "UTC" if moment.utcoffset() == timedelta(0) else f"{moment:%:z}" if moment.tzinfo else ""
+    return f"{moment:%Y-%m-%d %H:%M} {zone}".rstrip()
 
 
 def _facts(record: RunRecord) -> dict[str, dict[str, Any]]:
@@ -101,11 +118,14 @@ def _stage_point(x: int, metric: Metric) -> Point:
 
 def _charts(record: RunRecord) -> list[dict[str, Any]]:
     """One chart for each group of series; a name has one colour through the page."""
-    colours = assign_colours([s.name for s in record.series])
     groups: dict[str, list[Series]] = {}
     for series in record.series:
         groups.setdefault(series.group or series.name, []).append(series)
-    built = [_chart(title, grouped, colours) for title, grouped in groups.items()]
+    colours: dict[str, int] = {}
+    built = []
+    for title, grouped in groups.items():
+        colours = assign_colours([s.name for s in grouped], colours)
+        built.append(_chart(title, grouped, colours))
     return [chart for chart in built if chart]
 
 
@@ -134,7 +154,10 @@ def _is_accuracy(key: str) -> bool:
 
 
 def _curves(
-    record: RunRecord, wanted: Callable[[str], bool], title: str, y_label: str,
+    record: RunRecord,
+    wanted: Callable[[str], bool],
+    title: str,
+    y_label: str,
     references: tuple[tuple[str, float], ...] = (),
 ) -> dict[str, Any] | None:
     """The wanted columns of the history against epochs, or steps where no epoch was noted."""
@@ -155,7 +178,7 @@ def _is_number(value: Any) -> bool:
 
 def _layers(record: RunRecord) -> dict[str, Any] | None:
     share = merged_share(record)
-    note = f"{number(100 * share, 0)}{THIN}% fewer tokens on average over the blocks." if share else ""
+    note = f"{number(100 * share, 0)}{THIN}% fewer, on average over the blocks." if share else ""
     title = "Tokens in each block"
     return _figure(title, lambda size: tokens(record.tokens_per_layer, title, size), note)
 
@@ -166,8 +189,13 @@ def _picture(picture: MergePicture) -> dict[str, Any]:
     image, grid = decode(picture.image), (picture.grid[0], picture.grid[1])
     original = png(upscale(image, grid, max(6, round(280 / grid[1]))))
     views = [_view(view, image, grid) for view in picture.views]
-    return {"title": picture.title, "caption": picture.caption, "original": _uri(original),
-            "patches": grid[0] * grid[1], "views": views}
+    return {
+        "title": picture.title,
+        "caption": picture.caption,
+        "original": _uri(original),
+        "patches": grid[0] * grid[1],
+        "views": views,
+    }
 
 
 def _view(view: MergeView, image: Any, grid: tuple[int, int]) -> dict[str, Any]:
@@ -190,5 +218,3 @@ def _in_bucket(sizes: Sequence[int], low: int, high: int | None) -> int:
 
 def _uri(data: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .numbers import change, decimals, number
@@ -10,26 +10,26 @@ from .record import Metric, RunRecord
 
 STAGES = {
     "baseline": "Baseline",
-    "reduced": "Reduced, training-free",
-    "retrained": "Reduced, re-trained",
+    "reduced": "Training-free",
+    "retrained": "Re-trained",
 }
 
 MEASURES = {
     "top1": ("Accuracy", "Top-1"),
     "top5": ("Accuracy", "Top-5"),
-    "top1_change": ("Accuracy", "Top-1 against baseline, paired"),
-    "top5_change": ("Accuracy", "Top-5 against baseline, paired"),
-    "gain_over_size_line": ("Accuracy", "Gain over the size line"),
+    "top1_change": ("Accuracy", "Top-1, paired change"),
+    "top5_change": ("Accuracy", "Top-5, paired change"),
+    "gain_over_size_line": ("Accuracy", "Gain over size line"),
     "images_per_s": ("Speed", "Images per second"),
-    "speedup": ("Speed", "Speed against baseline"),
+    "speedup": ("Speed", "Speed-up"),
     "latency_p50": ("Speed", "Latency, median"),
-    "latency_p80": ("Speed", "Latency, 80th percentile"),
-    "latency_p95": ("Speed", "Latency, 95th percentile"),
-    "latency_p99": ("Speed", "Latency, 99th percentile"),
-    "gflops_paper": ("Cost", "Compute as papers count it"),
-    "gflops_full": ("Cost", "Compute, everything counted"),
-    "tokens_mean": ("Cost", "Tokens, mean over the blocks"),
-    "tokens_last": ("Cost", "Tokens left at the end"),
+    "latency_p80": ("Speed", "Latency, 80 % within"),
+    "latency_p95": ("Speed", "Latency, 95 % within"),
+    "latency_p99": ("Speed", "Latency, 99 % within"),
+    "gflops_paper": ("Cost", "Compute, paper's count"),
+    "gflops_full": ("Cost", "Compute, full count"),
+    "tokens_mean": ("Cost", "Tokens, mean of blocks"),
+    "tokens_last": ("Cost", "Tokens, last block"),
     "peak_memory": ("Cost", "Peak memory"),
     "parameters": ("Cost", "Parameters"),
 }
@@ -86,7 +86,8 @@ def before_after(record: RunRecord) -> BeforeAfter | None:
     names = sorted(dict.fromkeys(name for name, _ in found), key=_order)
     sections: dict[str, list[Row]] = {}
     for name in names:
-        row = _row(name, [found.get((name, stage)) for stage in stages])
+        told = name.replace("images_per_s", "speedup") in names and name.startswith("images_per_s")
+        row = _row(name, [found.get((name, stage)) for stage in stages], compare=not told)
         sections.setdefault(MEASURES.get(name.partition("@")[0], (OTHER,))[0], []).append(row)
     built = tuple(Section(title, tuple(rows)) for title, rows in sections.items())
     return BeforeAfter(tuple(STAGES[s] for s in stages), built) if stages else None
@@ -108,12 +109,14 @@ def _order(name: str) -> tuple[int, float]:
     return place, float(batch) if batch.isdigit() else 0.0
 
 
-def _row(name: str, metrics: list[Metric | None]) -> Row:
+def _row(name: str, metrics: list[Metric | None], compare: bool = True) -> Row:
+    """One measure; ``compare`` is off where another row says how it stands to the baseline."""
     present = [m for m in metrics if m is not None]
     digits = _digits(present)
-    base = metrics[0] if len(metrics) > 1 else None
+    base = metrics[0] if compare and len(metrics) > 1 else None
     cells = tuple(m and _cell(m, None if m is base else base, digits) for m in metrics)
-    return Row(label(name), present[0].unit, cells)
+    unit = present[0].unit
+    return Row(label(name), "" if unit == "×" else unit, cells)
 
 
 def _digits(metrics: Iterable[Metric]) -> int:
@@ -121,7 +124,8 @@ def _digits(metrics: Iterable[Metric]) -> int:
     known = [m for m in metrics if m.value is not None]
     if all(float(m.value or 0).is_integer() and m.low is None for m in known):
         return 0
-    return max((decimals(m.value or 0.0, _half_width(m)) for m in known), default=0)
+    digits = max((decimals(m.value or 0.0, _half_width(m)) for m in known), default=0)
+    return min(digits, 2) if all(m.unit == "×" for m in known) else digits
 
 
 def _half_width(metric: Metric) -> float | None:
@@ -131,18 +135,17 @@ def _half_width(metric: Metric) -> float | None:
 
 
 def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
-    """Percentages and differences are their own comparison; other units get one with the baseline."""
-    show = _number_format(metric.unit, digits)
+    """Units other than percentages and differences are also compared with the baseline."""
+    signed, sign = metric.unit == "points", "×" if metric.unit == "×" else ""
     interval = ""
     if metric.low is not None and metric.high is not None:
-        interval = f"{show(metric.low)} to {show(metric.high)}"
+        apart = " to " if signed or metric.low < 0 else "–"
+        low, high = (number(v, digits, signed) for v in (metric.low, metric.high))
+        interval = f"{low}{apart}{high}"
     against, better = "", None
     if base and base.value and metric.value and metric.unit not in ("%", "points", "×"):
         against = change(metric.value, base.value)
         if metric.value != base.value:
             better = (metric.value > base.value) == (metric.direction == "higher")
-    return Cell(show(metric.value), interval, against, better, metric.note or "")
-
-
-def _number_format(unit: str, digits: int) -> Callable[[float | None], str]:
-    return lambda value: number(value, digits, signed=unit == "points")
+    shown = number(metric.value, digits, signed) + sign
+    return Cell(shown, interval, against, better, metric.note or "")

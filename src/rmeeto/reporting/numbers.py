@@ -13,9 +13,9 @@ def decimals(value: float, half_width: float | None = None) -> int:
     """Digits after the point: what the interval supports, else three significant ones."""
     if abs(value) >= 100 or not value:
         return 0
-    if half_width:  # one significant digit of it, two when that one is below 4
+    if half_width:  # one significant digit of it, two when it starts with 1
         leading = math.floor(math.log10(half_width))
-        return min(4, max(0, -leading + (half_width < 4 * 10**leading)))
+        return min(4, max(0, -leading + (half_width < 2 * 10**leading)))
     return min(4, max(0, 2 - math.floor(math.log10(abs(value)))))
 
 
@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 def change(value: float, base: float) -> str:
     """How ``value`` stands to ``base``: a percentage up to a doubling, a factor beyond."""
     ratio = value / base
-    if 0.5 < ratio < 2:
+    if 0 <= ratio < 2:
         return f"{number(100 * (ratio - 1), 0, signed=True)}{THIN}%"
     return f"×{number(ratio, decimals(ratio))}"
 
@@ -60,5 +60,5 @@ def plain_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return number(value) if 1e-3 <= abs(value) < 1e6 or not value else f"{value:g}"
+        return MINUS * (value < 0) + f"{abs(value):.4g}"
     return "–" if value is None or value == "" else str(value)

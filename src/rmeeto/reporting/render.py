@@ -18,7 +18,7 @@ _PLAIN_WIDTH = 120  # of output that no terminal bounds
 
 
 def print_record(record: RunRecord, file: TextIO | None = None) -> None:
-    """Write the record to ``file`` (standard output): coloured on a terminal, plain text elsewhere."""
+    """Write the record to ``file`` (standard output): in colour on a terminal, else plain."""
     out = sys.stdout if file is None else file
     on_terminal = out.isatty()
     text = _drawn(record, on_terminal, None if on_terminal else _PLAIN_WIDTH)
@@ -36,8 +36,14 @@ def _drawn(record: RunRecord, colour: bool, width: int | None) -> str:
 
     buffer = io.StringIO()
     console = Console(
-        file=buffer, width=width, force_terminal=colour, no_color=None if colour else True,
-        highlight=False, emoji=False, markup=False, legacy_windows=False,
+        file=buffer,
+        width=width,
+        force_terminal=colour,
+        no_color=None if colour else True,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
     )
     _print(record, console, colour)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
@@ -70,8 +76,13 @@ def _new_table(title: str, colour: bool):
 
     drawn = box.SIMPLE_HEAD if colour else None
     return RichTable(
-        title=title or None, box=drawn, title_justify="left", title_style="bold",
-        pad_edge=False, padding=(0, 3, 0, 0), header_style="bold",
+        title=title or None,
+        box=drawn,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, 3, 0, 0),
+        header_style="bold",
     )
 
 

@@ -14,14 +14,14 @@ FONT = 12
 
 @dataclass(frozen=True)
 class Size:
-    """One drawing of a chart: pages show the narrow or the wide one, so that text keeps its size."""
+    """A drawing's size; pages show the narrow or the wide one, so that text keeps its size."""
 
     name: str
     width: int
     height: int
 
 
-NARROW, WIDE = Size("narrow", 340, 250), Size("wide", 540, 320)
+NARROW, WIDE = Size("narrow", 340, 250), Size("wide", 500, 310)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Scale:
 
     def texts(self) -> list[str]:
         """The ticks as text, all with the decimals that their step needs."""
-        step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else abs(self.ticks[0]) or 1
+        step = abs(self.ticks[-1] - self.ticks[0]) / max(1, len(self.ticks) - 1) or self.ticks[0]
         digits = next((d for d in range(7) if abs(round(step, d) - step) < step * 1e-6), 6)
         return [number(tick, digits) for tick in self.ticks]
 
@@ -50,8 +50,11 @@ class Scale:
 
 
 def scale(
-    values: Iterable[float], count: int = 5, bounds: tuple[float, float] | None = None,
-    zero: bool = False, whole: bool = False,
+    values: Iterable[float],
+    count: int = 5,
+    bounds: tuple[float, float] | None = None,
+    zero: bool = False,
+    whole: bool = False,
 ) -> Scale:
     """A scale that holds ``values`` with a little air, over pixels 0 … 1.
 
@@ -74,9 +77,9 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
     """About ``count`` multiples of 1, 2, 2.5 or 5 × 10ⁿ within ``low … high``."""
     raw = (high - low) / max(count, 1)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * (1 - 1e-9))
-    if whole:
-        step = max(1.0, math.ceil(step - 1e-9))
+    multiples = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
+    step = next(m * power for m in multiples if m * power >= 0.75 * raw)
+    step = max(step, 1.0) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(round(k * step, 12) for k in range(first, last + 1)) or (low,)
 
@@ -106,8 +109,13 @@ def svg(size: Size, title: str, content: str, height: float | None = None) -> st
     """The whole drawing, named for those who can't see it."""
     height = height or size.height
     return tag(
-        "svg", tooltip(title) + content, class_=f"chart {size.name}", role="img",
-        viewBox=f"0 0 {size.width} {height:g}", width=size.width, height=f"{height:g}",
+        "svg",
+        tooltip(title) + content,
+        class_=f"chart {size.name}",
+        role="img",
+        viewBox=f"0 0 {size.width} {height:g}",
+        width=size.width,
+        height=f"{height:g}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -12,26 +13,21 @@ from .world import World
 
 
 class Meter:
-    """Collects one row of numbers a step; rows wait on the device until `settle`.
-
-    Args:
-        world: rows of all processes are added up.
-        names: what the columns are; the last one is the gradient norm, the same everywhere.
-    """
+    """Collects named numbers of every step; they wait on the device until `settle`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._pending: list[tuple[int, float, dict[str, Tensor]]] = []
+        self._pending: list[tuple[int, float, dict[str, Tensor], Tensor]] = []
         self._settled: list[dict[str, float]] = []
         self.lr = 0.0
 
-    def add(self, step: int, lr: float, values: dict[str, Tensor]) -> None:
-        """Note the values of one step: this process's share of each mean, and ``grad_norm``."""
-        self._pending.append((step, lr, values))
+    def add(self, step: int, lr: float, shares: dict[str, Tensor], grad_norm: Tensor) -> None:
+        """Note a step: this process's share of each mean, and the norm of the whole gradient."""
+        self._pending.append((step, lr, shares, grad_norm))
         self.lr = lr
 
     def settle(self, checkpoint: str) -> None:
-        """Fetch the pending rows and check that all numbers are finite.
+        """Fetch what is pending and check that all of it is finite.
 
         Args:
             checkpoint: the last good checkpoint in words, for the message.
@@ -42,21 +38,21 @@ class Meter:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        names = list(pending[0][2])
-        rows = torch.stack([torch.stack([v[n].float() for n in names]) for *_, v in pending])
-        shares = rows[:, [n != "grad_norm" for n in names]].contiguous()
+        shares = torch.stack([torch.stack(list(p[2].values())).float() for p in pending])
         self._world.sum_([shares])
-        rows[:, [n != "grad_norm" for n in names]] = shares
-        for (step, lr, _), row in zip(pending, rows.tolist(), strict=True):
+        norms = torch.stack([p[3].float() for p in pending])
+        rows = torch.cat([shares, norms[:, None]], 1).tolist()
+        names = [*pending[0][2], "grad_norm"]
+        for (step, lr, *_), row in zip(pending, rows, strict=True):
             values = dict(zip(names, row, strict=True))
-            if not all(map(_finite, row)):
+            if not all(map(math.isfinite, row)):
                 raise _not_finite(step, lr, values, checkpoint)
             self._settled.append(values)
 
     def means(self) -> dict[str, float]:
-        """Means over the settled steps; starts the next interval."""
+        """Means over the settled steps (empty if there are none); starts the next interval."""
         rows, self._settled = self._settled, []
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        return {name: sum(r[name] for r in rows) / len(rows) for name in (rows[0] if rows else ())}
 
     def to_dict(self) -> dict[str, Any]:
         """The unfinished interval, for a checkpoint; call `settle` first."""
@@ -65,10 +61,6 @@ class Meter:
     def load_dict(self, saved: dict[str, Any]) -> None:
         """Go on with an unfinished interval."""
         self._settled, self.lr = list(saved["rows"]), saved["lr"]
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0
 
 
 def _not_finite(

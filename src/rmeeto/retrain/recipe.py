@@ -50,16 +50,16 @@ class Recipe:
     """Added to AdamW's denominator."""
     clip_grad: float | None = None
     """Largest norm of the whole gradient."""
-    smoothing: float = 0.1
-    """Label smoothing."""
+    smoothing: float | None = None
+    """Label smoothing; none = the augmentation's."""
     distill_weight: float = 0.5
     """Weight of the distillation from the unreduced model; used when a teacher is given."""
     distill_temperature: float = 1.0
     """Softness of the distillation."""
-    augment: str | dict[str, Any] = "full"
+    augment: str | dict[str, Any] = "rmeeto"
     """Name of an augmentation, or settings of `rmeeto.data.Augment`."""
-    repeats: int = 1
-    """Views of each image drawn into an epoch of unchanged length (repeated augmentation)."""
+    repeats: int | None = None
+    """Views an epoch of unchanged length has of each image it draws; none = the augmentation's."""
     views: int | None = None
     """Cycle through this many epochs of views, so that the teacher runs once a view (cached)."""
     ema_decay: float | None = None

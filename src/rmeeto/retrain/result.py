@@ -32,5 +32,7 @@ class RetrainResult:
     """Validation accuracy of the last moving average, 0 to 1; None without one."""
     best_accuracy: float | None = None
     """Highest validation accuracy met, 0 to 1: a choice, so slightly optimistic."""
+    skipped: list[str] = field(default_factory=list)
+    """Corrupt images that were left out, the first twenty of each set."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """The lines of ``log.jsonl``."""

@@ -24,7 +24,7 @@ class LearningRate:
     warmup: float = 0.0
 
     def __call__(self, step: int, fraction: float) -> float:
-        """Learning rate of optimiser step ``step`` (from 0) that starts at ``fraction`` in [0, 1]."""
+        """Learning rate of step ``step`` (from 0), which starts at ``fraction`` in [0, 1]."""
         ramp = 1.0
         if self.warmup >= 1:
             ramp = min(1.0, (step + 1) / self.warmup)
@@ -56,8 +56,8 @@ class Budget:
         self.reserve = 0.0  # seconds kept for the last validation and checkpoint
         self.elapsed = elapsed  # as of the last `tick`; all decisions use this one value
         self._origin = perf_counter() - elapsed
-        self._first: tuple[int, float] | None = None  # step and time after this process's first step
-        self._seconds_per_step = 0.0
+        self._first: tuple[int, float] | None = None  # after this process's first step
+        self.seconds_per_step = 0.0
         self._fraction = 0.0
 
     def clock(self) -> float:
@@ -67,9 +67,9 @@ class Budget:
     def tick(self, step: int, elapsed: float) -> None:
         """Note that ``step`` steps are done after ``elapsed`` seconds."""
         if self._first is None:
-            self._first, self._seconds_per_step = (step, elapsed), elapsed - self.elapsed
+            self._first, self.seconds_per_step = (step, elapsed), elapsed - self.elapsed
         elif step > self._first[0]:
-            self._seconds_per_step = (elapsed - self._first[1]) / (step - self._first[0])
+            self.seconds_per_step = (elapsed - self._first[1]) / (step - self._first[0])
         self.elapsed = elapsed
 
     @property
@@ -87,9 +87,9 @@ class Budget:
         """Optimiser steps that the whole run will have at the measured speed."""
         if self.seconds is None:
             return self.steps
-        if self._seconds_per_step <= 0:
+        if self.seconds_per_step <= 0:
             return self.steps
-        left = int(max(0.0, self.deadline - self.elapsed) / self._seconds_per_step)
+        left = int(max(0.0, self.deadline - self.elapsed) / self.seconds_per_step)
         return step + left if self.steps is None else min(self.steps, step + left)
 
     def seconds_left(self, step: int) -> float | None:
@@ -97,11 +97,11 @@ class Budget:
         planned = self.planned(step)
         if planned is None or self._first is None:
             return None
-        return max(0, planned - step) * self._seconds_per_step + self.reserve
+        return max(0, planned - step) * self.seconds_per_step + self.reserve
 
     def stop(self, step: int) -> str | None:
-        """``"steps"`` or ``"minutes"`` when the run must end now, else None; never before one step."""
+        """``"steps"`` or ``"minutes"`` when the run must end now, else None; at least one step."""
         if self.steps is not None and step >= self.steps:
             return "steps"
-        late = self.elapsed + self._seconds_per_step > self.deadline
+        late = self.elapsed + self.seconds_per_step > self.deadline
         return "minutes" if step > 0 and late else None

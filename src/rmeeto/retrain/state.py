@@ -129,6 +129,17 @@ class TrainState:
         self.step += 1
         return norm
 
+    def models(self) -> dict[str, nn.Module]:
+        """What can be evaluated and kept: ``last`` and, if there is an average, ``ema``."""
+        return {"last": self.model, **({} if self.ema is None else {"ema": self.ema.model})}
+
+    def choose(self, keep: str) -> tuple[str, int, dict[str, Tensor]]:
+        """Which weights to keep (``last`` or ``ema``), the step they are from, and themselves."""
+        if keep == "best" and self.best.weights is not None:
+            return self.best.which, self.best.step, self.best.weights
+        which = "ema" if keep == "ema" else "last"
+        return which, self.step, self.models()[which].state_dict()
+
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain containers only."""
         ema = self.ema and {"weights": self.ema.model.state_dict(), "updates": self.ema.updates}

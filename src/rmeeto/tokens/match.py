@@ -56,9 +56,7 @@ def place_class_token(plan: Plan, protected: Tensor) -> Plan:
     rank = slots - (slots > exact).long()  # among all but the class token
     moved = torch.where(slots == exact, wanted, rank + (rank >= wanted).long())
     assign = torch.cat([moved, moved.new_full((len(old), 1), m)], dim=1).gather(1, plan.assign)
-    return replace(
-        plan, assign=assign, keep=plan.keep.scatter(1, moved, plan.keep), ordered=False
-    )
+    return replace(plan, assign=assign, keep=plan.keep.scatter(1, moved, plan.keep), ordered=False)
 
 
 def shuffle(protected: Tensor, rate: float, seed: int, site: int) -> Plan:

@@ -67,7 +67,7 @@ class Plan:
                 raise ShapeError("a sound plan", self._shapes(), f"broken: {name}")
 
     def unmerge(self, values: Tensor, fill: float = 0.0) -> Tensor:
-        """(B, M, …) → (B, N, …): every old slot gets its new slot's value, dropped ones ``fill``."""
+        """(B, M, …) → (B, N, …): each old slot gets its new slot's value, dropped ones ``fill``."""
         return gather_slots(values, self.assign, fill)
 
     def _shapes(self) -> str:

@@ -29,6 +29,7 @@ def resolve(config: Reducer, host: Host, start: int | None = None) -> Schedule:
     Raises:
         ConfigError: if the settings cannot be met, naming what can.
     """
+    config.check(host)
     start = host.num_tokens if start is None else start
     solver = _Solver(config, host, start, site_blocks(config.sites, host))
     if config.r is not None:
@@ -58,13 +59,8 @@ def site_blocks(setting: str | int | tuple[int, ...] | None, host: Host) -> tupl
 
 def cost(config: Reducer, schedule: Schedule, host: Host, convention: str = "paper") -> float:
     """Multiply-adds of one image under ``schedule``, matching included."""
-    merges = schedule.merges(feature_width(config, host)) if config.matches else ()
+    merges = schedule.merges(host.tap_width(config.tap)) if config.matches else ()
     return host.flops(schedule.tokens(), merges, convention)
-
-
-def feature_width(config: Reducer, host: Host) -> int:
-    """Channels of the features that the reducer compares."""
-    return host.tap_width(config.tap)
 
 
 def _layers(setting: str | int | tuple[int, ...], depth: int) -> tuple[int, ...]:
@@ -128,7 +124,7 @@ class _Solver:
         first = next((r for r in removals if r), 0)
         if first > self.largest:
             given = f"r={first} of {self.start} tokens, {self.host.num_protected} of them protected"
-            reason = f"one step can remove at most half of the others here: r={self.largest}"
+            reason = f"the most that one step can remove there is r={self.largest}"
             raise ConfigError(f"{self.config.name}: r tokens fewer", given, reason)
         if self.config.final_tokens is not None:
             removals[-1] = 0
@@ -140,12 +136,12 @@ class _Solver:
             if schedule.final <= final <= self.start:
                 return self.schedule(_trim(schedule, self.blocks, final - schedule.final))
         least = self.constant(self.largest).final
-        self._refuse("final_tokens", final, f"between {least} and {self.start} tokens")
+        raise self._refusal("final_tokens", final, f"between {least} and {self.start} tokens")
 
     def for_ratio(self, ratio: float) -> Schedule:
         schedules = self.all_constants()
         if ratio > schedules[-1].ratio:
-            self._refuse("ratio", ratio, f"a ratio of up to {schedules[-1].ratio:.4f}")
+            raise self._refusal("ratio", ratio, f"a ratio of up to {schedules[-1].ratio:.4f}")
         return min(reversed(schedules), key=lambda schedule: abs(schedule.ratio - ratio))
 
     def for_gflops(self, target: float) -> Schedule:
@@ -155,11 +151,11 @@ class _Solver:
             if reached <= target:
                 return schedule
             least = min(least, reached)
-        self._refuse("gflops", target, f"{least:.4g} GFLOPs or more")
+        raise self._refusal("gflops", target, f"{least:.4g} GFLOPs or more")
 
-    def _refuse(self, goal: str, value: float, possible: str):
+    def _refusal(self, goal: str, value: float, possible: str) -> ConfigError:
         where = f"{goal}={value} with {len(self.blocks)} sites and {self.start} tokens"
-        raise ConfigError(f"{self.config.name}: {goal}", where, f"possible here: {possible}")
+        return ConfigError(f"{self.config.name}: {goal}", where, f"possible here: {possible}")
 
 
 def _trim(schedule: Schedule, blocks: tuple[int, ...], excess: int) -> list[int]:

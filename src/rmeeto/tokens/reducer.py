@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rmeeto.errors import ConfigError
 
+from .host import Host
 from .plan import Plan
 from .state import TokenState
 
@@ -27,13 +28,13 @@ class Reducer:
     r: int | tuple[int, ...] | None = None
     """tokens removed at each site: one number (later sites clamp it), or one a site"""
     sites: str | int | tuple[int, ...] | None = None
-    """layers before which to reduce: "even", "odd", "all", every k-th, a list; unset = the model's"""
+    """layers before which to reduce: even, odd, all, every k-th, a list; unset = the model's own"""
     ratio: float | None = None
-    """target share of tokens saved, 1 − (mean tokens a block) / P; the nearest constant r is taken"""
+    """share of tokens to save, 1 − (mean tokens a block) / P; met by the nearest constant r"""
     final_tokens: int | None = None
     """tokens to leave after the last site, met exactly"""
     gflops: float | None = None
-    """largest cost in 1e9 multiply-adds, `paper` convention; the smallest constant r that meets it"""
+    """most 1e9 multiply-adds, `paper` convention; met by the smallest constant r"""
 
     def __post_init__(self) -> None:
         for name in ("r", "sites"):
@@ -67,6 +68,10 @@ class Reducer:
     def matches(self) -> bool:
         """Whether a step compares tokens with each other, which costs FLOPs."""
         return True
+
+    def check(self, host: Host) -> None:
+        """Raise `ConfigError` if ``host`` cannot offer what this method needs."""
+        host.tap_width(self.tap)
 
     def limit(self, eligible: int) -> int:
         """The most that one step can remove from ``eligible`` unprotected tokens."""

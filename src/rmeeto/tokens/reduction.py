@@ -70,7 +70,7 @@ class Reduction(nn.Module):
         if r == 0:
             return state
         plan = self.config.plan(self._features(site, state), state, site, r)
-        return apply(plan, state, self.config.merge)
+        return apply(plan, state, self.config.mode)
 
     def summary(self) -> Summary:
         """Tokens and FLOPs of every layer, as a printable table."""
@@ -96,11 +96,14 @@ def reduce_(model: M, config: Reducer) -> M:
     Raises:
         ConfigError: if the settings cannot be met by this model; it is then left as it was.
     """
+    if not getattr(model, "sites", ()):
+        given = f"a {type(model).__name__}, which declares no sites"
+        raise ConfigError("to reduce the tokens of a model", given, "use a model of rmeeto's")
     model.reduction = Reduction(config, model)  # type: ignore[arg-type]
     return model
 
 
 def restore_(model: M) -> M:
     """Take the reduction off ``model`` in place; it is then the plain model again."""
-    model.reduction = None
+    model.reduction = None  # type: ignore[assignment]
     return model

@@ -1,4 +1,4 @@
-"""What a reduction does to a model, layer by layer, as a table to print and rows to compute with."""
+"""What a reduction does to a model, layer by layer: a table to print, rows to compute with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from .host import Host
 from .planner import cost
 from .reducer import GOALS, Reducer
 from .schedule import Schedule
+
+CONVENTIONS = ("paper", "full")
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,11 @@ class Summary:
 
     method: str
     goal: str
+    """what was asked for"""
     start: int
+    """P"""
     final: int
+    """tokens that leave the last block"""
     ratio: float
     """reached: 1 − (mean tokens a block) / P"""
     rows: tuple[Row, ...]
@@ -46,49 +51,65 @@ class Summary:
 
     def __str__(self) -> str:
         scale, unit = (1e9, "G") if self.paper_plain >= 1e9 else (1e6, "M")
-        head = ("layer", "tokens in", "removed", f"paper {unit}MACs", f"full {unit}MACs")
-        rows = [(r.layer, r.tokens, r.removed, r.paper / scale, r.full / scale) for r in self.rows]
-        paper, full = self.paper / scale, self.full / scale
-        plain_paper, plain_full = self.paper_plain / scale, self.full_plain / scale
-        rest = paper - sum(r[3] for r in rows), full - sum(r[4] for r in rows)
-        rows += [("other", "", "", *rest)]
-        rows += [("total", self.start, self.start - self.final, paper, full)]
-        rows += [("plain", self.start, 0, plain_paper, plain_full)]
+        cells: list[tuple[str, ...]] = [
+            ("layer", "tokens in", "removed", f"{unit}MACs (paper)", f"{unit}MACs (full)")
+        ]
+        for label, tokens, removed, *macs in self._lines():
+            cells.append((label, tokens, removed, *(f"{x / scale:.3f}" for x in macs)))
         reached = f"tokens {self.start} → {self.final}, ratio {self.ratio:.3f}"
-        saved = [f"{1 - new / old:.1%}" for new, old in self._pairs()]
-        saved_line = f"saved: {saved[0]} of the paper's FLOPs, {saved[1]} of all"
-        return "\n".join([f"{self.method}, {self.goal}: {reached}", *_table([head, *rows]), saved_line])
+        saved = 1 - self.paper / self.paper_plain, 1 - self.full / self.full_plain
+        footer = f"saved: {saved[0]:.1%} of the MACs (paper), {saved[1]:.1%} (full)"
+        return "\n".join([f"{self.method} {self.goal}: {reached}", *_aligned(cells), footer])
 
-    def _pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        return (self.paper, self.paper_plain), (self.full, self.full_plain)
+    def _lines(self) -> list[tuple[str, str, str, float, float]]:
+        lines = [
+            (str(r.layer), str(r.tokens), str(r.removed) if r.removed else "", r.paper, r.full)
+            for r in self.rows
+        ]
+        paper_rest = self.paper - sum(row.paper for row in self.rows)
+        full_rest = self.full - sum(row.full for row in self.rows)
+        removed = str(self.start - self.final)
+        return [
+            *lines,
+            ("other", "", "", paper_rest, full_rest),
+            ("total", str(self.start), removed, self.paper, self.full),
+            ("plain", str(self.start), "", self.paper_plain, self.full_plain),
+        ]
 
 
 def summarise(config: Reducer, schedule: Schedule, host: Host) -> Summary:
     """Fill in the table from the host's own FLOP counter."""
-    blocks = len(schedule.removals)
-    plain = Schedule((0,) * blocks, schedule.start).tokens()
-    layers = [bisect_left(host.sites, block) for block in range(blocks)]
-    depth = max(layers, default=-1) + 1
-    rows = tuple(_row(layer, layers, schedule, host) for layer in range(depth))
-    goals = [f"{n}={getattr(config, n)}" for n in GOALS if getattr(config, n) is not None]
+    plain = Schedule((0,) * len(schedule.removals), schedule.start)
+    goals = [
+        f"{goal}={getattr(config, goal)}" for goal in GOALS if getattr(config, goal) is not None
+    ]
+    paper, full = (cost(config, schedule, host, c) for c in CONVENTIONS)
+    paper_plain, full_plain = (cost(config, plain, host, c) for c in CONVENTIONS)
     return Summary(
-        config.name, ", ".join(goals), schedule.start, schedule.final, schedule.ratio, rows,
-        *(cost(config, schedule, host, c) for c in ("paper", "full")),
-        *(host.flops(plain, (), c) for c in ("paper", "full")),
+        method=config.name, goal=", ".join(goals),
+        start=schedule.start, final=schedule.final, ratio=schedule.ratio,
+        rows=_rows(schedule, host),
+        paper=paper, full=full, paper_plain=paper_plain, full_plain=full_plain,
     )  # fmt: skip
 
 
-def _row(layer: int, layers: list[int], schedule: Schedule, host: Host) -> Row:
-    mine = [block for block, of in enumerate(layers) if of == layer]
+def _rows(schedule: Schedule, host: Host) -> tuple[Row, ...]:
+    layers: dict[int, list[int]] = {}
+    for block in range(len(schedule.removals)):
+        layers.setdefault(bisect_left(host.sites, block), []).append(block)
+    return tuple(_row(layer, blocks, schedule, host) for layer, blocks in layers.items())
+
+
+def _row(layer: int, blocks: list[int], schedule: Schedule, host: Host) -> Row:
+    """A layer costs what the model would save if its blocks saw no token."""
     seen = schedule.tokens()
-    removed = sum(schedule.removals[block] for block in mine)
-    without = [0 if block in mine else n for block, n in enumerate(seen)]
-    flops = (host.flops(seen, (), c) - host.flops(without, (), c) for c in ("paper", "full"))
-    return Row(layer, seen[mine[0]] + schedule.removals[mine[0]], removed, *flops)
+    removed = sum(schedule.removals[block] for block in blocks)
+    without = [0 if block in blocks else n for block, n in enumerate(seen)]
+    paper, full = (host.flops(seen, (), c) - host.flops(without, (), c) for c in CONVENTIONS)
+    return Row(layer, seen[blocks[0]] + schedule.removals[blocks[0]], removed, paper, full)
 
 
-def _table(rows: list[tuple]) -> list[str]:
-    """Right-aligned columns."""
-    cells = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+def _aligned(cells: list[tuple[str, ...]]) -> list[str]:
+    """Right-aligned columns, two blanks between them."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in cells]

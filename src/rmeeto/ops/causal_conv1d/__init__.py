@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rmeeto.errors import ConfigError, ShapeError
 
-from . import torch_body
+from . import op  # noqa: F401  (defines torch.ops.rmeeto.causal_conv1d)
 
 
 def causal_conv1d(
@@ -40,7 +40,7 @@ def causal_conv1d(
     """
     weight = weight.squeeze(1) if weight.dim() == 3 else weight
     _check(x, weight, bias, activation)
-    return torch_body.forward(x, weight, bias, activation == "silu", reverse)
+    return torch.ops.rmeeto.causal_conv1d(x, weight, bias, activation == "silu", reverse)
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> None:

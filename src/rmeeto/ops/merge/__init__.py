@@ -3,14 +3,12 @@
 import torch
 from torch import Tensor
 
-from rmeeto.errors import ConfigError, ShapeError
+from . import op  # noqa: F401  (defines torch.ops.rmeeto.bipartite_match, …)
+from .checks import DISTANCES, check_match, check_slots
 
-from . import torch_body
-
-DISTANCES = ("cosine", "l1", "l2")
+__all__ = ["DISTANCES", "bipartite_match", "merge_tokens", "slot_sum"]
 
 
-@torch.no_grad()
 def bipartite_match(
     features: Tensor,
     protected: Tensor,
@@ -48,12 +46,12 @@ def bipartite_match(
     Source: R-MeeTo (arXiv 2412.12496), section 3; matching of Bolya et al. (arXiv 2210.09461).
     Differs in: protected tokens anywhere and any number, kept in their exact place when ordered.
     """
-    _check_match(features, protected, r, distance, kth)
+    check_match(features, protected, r, distance, kth)
     if r == 0:
         slots = torch.arange(protected.shape[1], device=protected.device)
         slots = slots.repeat(protected.shape[0], 1)
         return slots, slots.clone()
-    return torch_body.bipartite_match(features, protected, r, distance, kth, ordered)
+    return torch.ops.rmeeto.bipartite_match(features.detach(), protected, r, distance, kth, ordered)
 
 
 def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor:
@@ -71,8 +69,9 @@ def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor
     Raises:
         ShapeError: if the shapes do not fit together.
     """
-    _check_slots(x, weight, assign)
-    return torch_body.slot_sum(x, weight, assign, m)
+    check_slots("slot_sum", x, weight, assign)
+    weight = None if weight is None else weight.detach()
+    return torch.ops.rmeeto.slot_sum(x, weight, assign, m)
 
 
 def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[Tensor, Tensor]:
@@ -94,37 +93,5 @@ def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[
 
     Source: R-MeeTo (arXiv 2412.12496), section 3, on the summed residual stream.
     """
-    _check_slots(tokens, size, assign)
-    return torch_body.merge_tokens(tokens, size.detach(), assign, m)
-
-
-def _check_match(features: Tensor, protected: Tensor, r: int, distance: str, kth: int) -> None:
-    asked = "bipartite_match"
-    if features.dim() != 3 or protected.shape != features.shape[:2]:
-        given = f"features {tuple(features.shape)}, protected {tuple(protected.shape)}"
-        raise ShapeError(asked, given, "features must be (B, N, F) and protected (B, N)")
-    if distance not in DISTANCES:
-        raise ConfigError(asked, f"distance={distance!r}", f"known: {', '.join(DISTANCES)}")
-    if r < 0 or kth < 1:
-        raise ConfigError(asked, f"r={r}, kth={kth}", "r must be at least 0 and kth at least 1")
-    if r == 0 or len(protected) == 0:
-        return
-    counts = protected.sum(1)
-    if (counts != counts[0]).any():
-        reason = "every image must protect the same number of tokens; pad with dropped ones"
-        raise ShapeError(asked, f"{counts.tolist()} protected tokens", reason)
-    targets = (protected.shape[1] - int(counts[0])) // 2
-    if r > targets:
-        reason = f"at most half of the unprotected tokens can go in one step: r={targets}"
-        raise ConfigError(asked, f"r={r} of {protected.shape[1]} tokens", reason)
-    if kth > targets:
-        raise ConfigError(asked, f"kth={kth}", f"there are only {targets} targets to rank")
-
-
-def _check_slots(x: Tensor, weight: Tensor | None, assign: Tensor) -> None:
-    if x.dim() != 3 or assign.shape != x.shape[:2]:
-        given = f"rows {tuple(x.shape)}, assign {tuple(assign.shape)}"
-        raise ShapeError("slot_sum", given, "rows must be (B, N, C) and assign (B, N)")
-    if weight is not None and weight.shape != assign.shape:
-        given = f"weight {tuple(weight.shape)}, assign {tuple(assign.shape)}"
-        raise ShapeError("slot_sum", given, "weight must be (B, N), one value a row")
+    check_slots("merge_tokens", tokens, size, assign)
+    return torch.ops.rmeeto.merge_tokens(tokens, size.detach(), assign, m)

@@ -68,21 +68,33 @@ def similarity(a: list[float], b: list[float], distance: str) -> float:
     return math.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
-def slot_sum(x: Tensor, weight: Tensor, assign: Tensor, m: int) -> Tensor:
+def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor:
     """Add each weighted row to its slot, one at a time; see the public function."""
+    wide = torch.promote_types(x.dtype, torch.float32)
     # -0.0 is the sum of nothing that leaves the bits of a lone addend as they are.
-    slots = [[x.new_full(x.shape[2:], -0.0) for _ in range(m + 1)] for _ in x]
-    for b, image in enumerate(slots):
+    out = torch.full((x.shape[0], m + 1, x.shape[2]), -0.0, dtype=wide, device=x.device)
+    for b in range(x.shape[0]):
         for n, slot in enumerate(assign[b].tolist()):
-            image[slot] = image[slot] + x[b, n] * weight[b, n]
-    rows = [row for image in slots for row in image[:m]]
-    return torch.stack(rows).view(len(x), m, -1) if rows else x.new_empty(len(x), m, x.shape[2])
+            out[b, slot] += x[b, n].to(wide) * (1 if weight is None else weight[b, n])
+    return out[:, :m].to(x.dtype).contiguous()
 
 
-def slot_gather(y: Tensor, weight: Tensor, assign: Tensor) -> Tensor:
+def slot_gather(y: Tensor, weight: Tensor | None, assign: Tensor) -> Tensor:
     """Give each row its slot's row times its weight, zero for a dropped row."""
-    batch, m, channels = y.shape
-    spill = torch.cat([y, y.new_zeros(batch, 1, channels)], 1)
-    return torch.stack([image[slots] for image, slots in zip(spill, assign, strict=True)]) * weight[
-        ..., None
-    ] if batch else y.new_empty(0, assign.shape[1], channels)
+    out = y.new_zeros(*assign.shape, y.shape[2])
+    for b in range(y.shape[0]):
+        for n, slot in enumerate(assign[b].tolist()):
+            if slot < y.shape[1]:
+                out[b, n] = y[b, slot] * (1 if weight is None else weight[b, n])
+    return out
+
+
+def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Average each slot's tokens by size; see the public function."""
+    total = slot_sum(size[..., None], None, assign, m)[..., 0]
+    share = torch.zeros_like(size)
+    for b in range(size.shape[0]):
+        for n, slot in enumerate(assign[b].tolist()):
+            if slot < m:
+                share[b, n] = size[b, n] / total[b, slot]
+    return slot_sum(tokens, share, assign, m), total

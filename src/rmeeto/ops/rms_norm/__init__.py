@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rmeeto.errors import ShapeError
 
-from . import torch_body
+from . import op  # noqa: F401  (defines torch.ops.rmeeto.rms_norm)
 
 
 def add_rms_norm(
@@ -36,26 +36,34 @@ def add_rms_norm(
     differs in: eps inside the root, as in Mamba.
     """
     _check(x, residual, weight)
-    return torch_body.forward(x, residual, weight, eps, dtype or x.dtype)
+    dtype = dtype or x.dtype
+    if residual is None:
+        stream = x.to(torch.promote_types(x.dtype, torch.float32))
+        return torch.ops.rmeeto.rms_norm(stream, weight, eps, dtype), stream
+    return torch.ops.rmeeto.add_rms_norm(x, residual, weight, eps, dtype)
 
 
-def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
+def rms_norm(
+    x: Tensor, weight: Tensor, eps: float = 1e-5, dtype: torch.dtype | None = None
+) -> Tensor:
     """Norm each row: ``x / √(mean(x²) + eps) · weight``, computed in fp32.
 
     Args:
         x: (..., C) fp32 or bf16.
         weight: (C,) scale.
         eps: added to the mean square.
+        dtype: type of the result; None means x's.
 
     Returns:
-        (..., C) in x's type.
+        (..., C) in ``dtype``.
 
     Raises:
         ShapeError: if the shapes do not fit together.
 
     Source: as :func:`add_rms_norm`.
     """
-    return add_rms_norm(x, None, weight, eps)[0]
+    _check(x, None, weight)
+    return torch.ops.rmeeto.rms_norm(x, weight, eps, dtype or x.dtype)
 
 
 def _check(x: Tensor, residual: Tensor | None, weight: Tensor) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def add_rms_norm(
+def forward(
     x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """``h = residual + x``; ``h / √(mean(h²) + eps) · weight``; see the public function."""

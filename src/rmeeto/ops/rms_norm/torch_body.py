@@ -9,8 +9,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Return the normed rows and the new residual stream."""
     stream = torch.promote_types(x.dtype, torch.float32)
-    # ``+ 0`` when there is no residual would copy twice; ``to(copy=True)`` copies once.
-    summed = x.to(stream, copy=True) if residual is None else residual.to(stream) + x
+    summed = (x.to(stream) if residual is None else residual.to(stream) + x).contiguous()
     normed = summed * _scale(summed, eps) * weight.to(stream)
     return normed.to(dtype), summed
 

@@ -1,0 +1,85 @@
+"""Binding to the compiled causal convolution (csrc/conv.h)."""
+
+import torch
+from torch import Tensor
+
+from .. import dispatch
+
+
+def obstacle(x: Tensor, weight: Tensor) -> str | None:
+    """Why the kernel can't take these inputs, or None."""
+    if x.device.type != "cpu":
+        return f"the kernel runs on the CPU, the tensors are on {x.device.type}"
+    if x.dtype not in (torch.float32, torch.bfloat16):
+        return f"the kernel takes float32 and bfloat16, not {x.dtype}"
+    if not 2 <= weight.shape[1] <= 4:
+        return f"the kernel takes 2 to 4 taps, not {weight.shape[1]}"
+    return None
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool) -> Tensor:
+    """Return the convolution as a transposed view of contiguous (B,L,D) rows."""
+    rows = _rows(x)
+    weight, bias = _float(weight), None if bias is None else _float(bias)
+    batch, length, channels = rows.shape
+    out = torch.empty(batch, length, channels, dtype=x.dtype)
+    dispatch.native().conv_forward(
+        rows.data_ptr(),
+        weight.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        out.data_ptr(),
+        batch,
+        length,
+        channels,
+        weight.shape[1],
+        rows.stride(0),
+        rows.stride(1),
+        silu,
+        reverse,
+        x.dtype == torch.bfloat16,
+        torch.get_num_threads(),
+    )
+    return out.transpose(1, 2)
+
+
+def backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight and bias."""
+    rows, grad_rows = _rows(x), _rows(grad)
+    taps, bias = _float(weight), None if bias is None else _float(bias)
+    batch, length, channels = rows.shape
+    grad_x = torch.empty(batch, length, channels, dtype=x.dtype)
+    grad_weight, grad_bias = torch.empty_like(taps), torch.empty(channels)
+    dispatch.native().conv_backward(
+        grad_rows.data_ptr(),
+        rows.data_ptr(),
+        taps.data_ptr(),
+        0 if bias is None else bias.data_ptr(),
+        grad_x.data_ptr(),
+        grad_weight.data_ptr(),
+        grad_bias.data_ptr(),
+        batch,
+        length,
+        channels,
+        taps.shape[1],
+        rows.stride(0),
+        rows.stride(1),
+        grad_rows.stride(0),
+        grad_rows.stride(1),
+        silu,
+        reverse,
+        x.dtype == torch.bfloat16,
+        torch.get_num_threads(),
+    )
+    return grad_x.transpose(1, 2), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B,L,D) rows whose channels lie side by side, without a copy if they do already."""
+    rows = x.transpose(1, 2)
+    return rows if rows.stride(2) == 1 or rows.shape[2] == 1 else rows.contiguous()
+
+
+def _float(x: Tensor) -> Tensor:
+    return x.to(torch.float32).contiguous()

@@ -1,0 +1,62 @@
+"""What the merge ops refuse, and why. Shapes are checked by the public functions, values by the bodies."""
+
+from torch import Tensor
+
+from rmeeto.errors import ConfigError, ShapeError
+
+DISTANCES = ("cosine", "l1", "l2")
+
+
+def check_match(features: Tensor, protected: Tensor, r: int, distance: str, kth: int) -> None:
+    """Refuse shapes that do not fit and settings out of range for any input."""
+    asked = "bipartite_match"
+    if features.dim() != 3 or protected.shape != features.shape[:2]:
+        given = f"features {tuple(features.shape)}, protected {tuple(protected.shape)}"
+        raise ShapeError(asked, given, "features must be (B, N, F) and protected (B, N)")
+    if distance not in DISTANCES:
+        raise ConfigError(asked, f"distance={distance!r}", f"known: {', '.join(DISTANCES)}")
+    if r < 0 or kth < 1:
+        raise ConfigError(asked, f"r={r}, kth={kth}", "r must be at least 0 and kth at least 1")
+    if r > protected.shape[1] // 2:
+        raise too_many(r, protected.shape[1])
+
+
+def check_free(counts: list[int], r: int, kth: int) -> None:
+    """Refuse what the number of unprotected tokens of each image rules out."""
+    if any(count != counts[0] for count in counts):
+        raise unequal()
+    targets = counts[0] // 2 if counts else r
+    if r > targets:
+        raise too_many(r, counts[0])
+    if counts and kth > targets:
+        reason = f"a source has {targets} targets to rank: kth={targets} is the last"
+        raise ConfigError("bipartite_match", f"kth={kth}", reason)
+
+
+def too_many(r: int, free: int) -> ConfigError:
+    """The error for an r beyond half of the unprotected tokens."""
+    reason = f"one step removes at most half of them: r={free // 2}"
+    return ConfigError("bipartite_match", f"r={r} of {free} unprotected tokens", reason)
+
+
+def unequal() -> ShapeError:
+    """The error for images that protect different numbers of tokens."""
+    reason = "every image of a batch must protect the same number; match them one by one"
+    return ShapeError(
+        "bipartite_match", "images with different numbers of protected tokens", reason
+    )
+
+
+def check_slots(asked: str, x: Tensor, weight: Tensor | None, assign: Tensor) -> None:
+    """Refuse rows, weights and slots whose shapes do not fit."""
+    if x.dim() != 3 or assign.shape != x.shape[:2]:
+        given = f"rows {tuple(x.shape)}, assign {tuple(assign.shape)}"
+        raise ShapeError(asked, given, "rows must be (B, N, C) and assign (B, N)")
+    if weight is not None and weight.shape != assign.shape:
+        given = f"weights {tuple(weight.shape)}, assign {tuple(assign.shape)}"
+        raise ShapeError(asked, given, "weights must be (B, N), one value a row")
+
+
+def bad_slot(asked: str, m: int) -> ShapeError:
+    """The error for an assignment that points nowhere."""
+    return ShapeError(asked, f"an assign with slots outside 0 … {m}", f"use {m} to drop a row")

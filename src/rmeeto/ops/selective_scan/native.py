@@ -1,0 +1,236 @@
+"""The compiled scan as the torch ops ``rmeeto::selective_scan`` and ``rmeeto::selective_scan_backward``."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from ...errors import BackendError
+from .. import dispatch
+
+_INPUTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "bool delta_softplus, bool reverse"
+)
+dispatch.declare("selective_scan", native_symbol="scan_forward")
+dispatch.LIBRARY.define(
+    f"selective_scan({_INPUTS}, bool return_last_state) -> (Tensor out, Tensor last_state)"
+)
+dispatch.LIBRARY.define(
+    f"selective_scan_backward(Tensor grad, {_INPUTS}) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+_TYPES = {torch.float32: 0, torch.bfloat16: 1}
+_NO_ROWS = (0, 0, 0, 0)
+
+
+# ---- what the kernel gets: address, strides, type
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The same (B,D,L) tensor with stride 1 over D, copied if need be."""
+    if x.stride(1) == 1 or x.shape[1] == 1:
+        return x
+    return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def _rows(x: Tensor | None) -> tuple[int, int, int, int]:
+    if x is None:
+        return _NO_ROWS
+    return x.data_ptr(), x.stride(0), x.stride(2), _TYPES[x.dtype]
+
+
+def _states(m: Tensor) -> tuple[int, int, int, int, int, int, bool]:
+    kind = _TYPES[m.dtype]
+    if m.ndim == 2:
+        return m.data_ptr(), 0, 0, 0, 1, kind, True
+    group = m.stride(1) if m.ndim == 4 else 0
+    return m.data_ptr(), m.stride(0), group, m.stride(-1), m.stride(-2), kind, False
+
+
+def _address(x: Tensor | None) -> int:
+    return 0 if x is None else x.data_ptr()
+
+
+def _sizes(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[int, int, int, int, int]:
+    groups = B.shape[1] if B.ndim == 4 else C.shape[1] if C.ndim == 4 else 1
+    return u.shape[0], u.shape[2], u.shape[1], A.shape[1], groups
+
+
+def _plain(u, delta, A, B, C, D, z, delta_bias):
+    """Inputs laid out as the kernel reads them."""
+    B, C = (m.contiguous() if m.ndim == 2 else m for m in (B, C))
+    D = None if D is None else D.contiguous()
+    delta_bias = None if delta_bias is None else delta_bias.contiguous()
+    z = None if z is None else _channels_last(z)
+    return _channels_last(u), _channels_last(delta), A.contiguous(), B, C, D, z, delta_bias
+
+
+# ---- results
+
+
+def _empty_rows(like: Tensor) -> Tensor:
+    """(B,D,L) as a transposed view of a contiguous (B,L,D)."""
+    b, d, n = like.shape
+    return like.new_empty(b, n, d).transpose(1, 2)
+
+
+def _empty_states(like: Tensor) -> Tensor:
+    """Gradient of B or C, stored with the states side by side."""
+    if like.ndim == 2:
+        return torch.empty_like(like, memory_format=torch.contiguous_format)
+    if like.ndim == 3:
+        b, s, n = like.shape
+        return like.new_empty(b, n, s).transpose(1, 2)
+    b, g, s, n = like.shape
+    return like.new_empty(b, n, g, s).permute(0, 2, 3, 1)
+
+
+def _empty_vector(like: Tensor | None, fallback: Tensor) -> Tensor:
+    return fallback.new_empty(0) if like is None else like.new_empty(like.shape)
+
+
+def _empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
+    state = (u.shape[0], *A.shape) if return_last_state else (0,)
+    return _empty_rows(u), A.new_empty(state)
+
+
+def _empty_grads(u, delta, A, B, C, D, z, delta_bias):
+    dz = u.new_empty(0) if z is None else _empty_rows(z)
+    return (
+        _empty_rows(u),
+        _empty_rows(delta),
+        A.new_empty(A.shape),
+        _empty_states(B),
+        _empty_states(C),
+        _empty_vector(D, A),
+        dz,
+        _empty_vector(delta_bias, A),
+    )
+
+
+# ---- bodies
+
+
+def _forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+    out, last = _empty_results(u, A, return_last_state)
+    if out.numel() == 0:
+        return out, last.zero_()
+    u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
+    dispatch.native().scan_forward(
+        _sizes(u, A, B, C),
+        _rows(u),
+        _rows(delta),
+        A.data_ptr(),
+        _states(B),
+        _states(C),
+        _address(D),
+        _rows(z),
+        _address(delta_bias),
+        delta_softplus,
+        reverse,
+        torch.get_num_threads(),
+        _rows(out),
+        last.data_ptr() if return_last_state else 0,
+    )
+    return out, last
+
+
+def _backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
+    grads = _empty_grads(u, delta, A, B, C, D, z, delta_bias)
+    if u.numel() == 0:
+        return tuple(g.zero_() for g in grads)
+    u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
+    grad = _channels_last(grad)
+    du, ddelta, dA, dB, dC, dD, dz, dbias = grads
+    dispatch.native().scan_backward(
+        _sizes(u, A, B, C),
+        _rows(u),
+        _rows(delta),
+        A.data_ptr(),
+        _states(B),
+        _states(C),
+        _address(D),
+        _rows(z),
+        _address(delta_bias),
+        delta_softplus,
+        reverse,
+        torch.get_num_threads(),
+        _rows(grad),
+        _rows(du),
+        _rows(ddelta),
+        dA.data_ptr(),
+        _states(dB),
+        _states(dC),
+        dD.data_ptr() if D is not None else 0,
+        _rows(dz) if z is not None else _NO_ROWS,
+        dbias.data_ptr() if delta_bias is not None else 0,
+    )
+    return grads
+
+
+def _fake_forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+    return _empty_results(u, A, return_last_state)
+
+
+def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
+    return _empty_grads(u, delta, A, B, C, D, z, delta_bias)
+
+
+# ---- autograd
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs[:8])
+    ctx.flags = inputs[8], inputs[9]
+
+
+def _differentiate(ctx, grad, grad_last_state):
+    saved = ctx.saved_tensors
+    grads = torch.ops.rmeeto.selective_scan_backward(grad, *saved, *ctx.flags)
+    present = [g if s is not None else None for g, s in zip(grads, saved, strict=True)]
+    return (*present, None, None, None)
+
+
+def _no_second_derivative(ctx, *grads):
+    raise BackendError(
+        "a second derivative of selective_scan",
+        "the native backend, which has the first one only",
+        "differentiate twice with RMEETO_BACKEND=torch",
+    )
+
+
+# ---- operation counts
+
+
+def _scan_flops(u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw):
+    """9 operations a state and step, 1 a channel and step for each of D and z.
+
+    Source: the counter published with Vision Mamba models (mamba-ssm's authors' formula).
+    """
+    once = math.prod(u_shape)
+    return once * (9 * A_shape[1] + (D_shape is not None) + (z_shape is not None))
+
+
+def _scan_backward_flops(grad_shape, *shapes, **kw):
+    """Twice the forward, as is usual; the states' recomputation is not counted."""
+    return 2 * _scan_flops(*shapes, **kw)
+
+
+def _register() -> None:
+    library, ops = dispatch.LIBRARY, torch.ops.rmeeto
+    library.impl("selective_scan", _forward, "CPU")
+    library.impl("selective_scan_backward", _backward, "CPU")
+    names = "rmeeto::selective_scan", "rmeeto::selective_scan_backward"
+    torch.library.register_fake(names[0], _fake_forward, lib=library)
+    torch.library.register_fake(names[1], _fake_backward, lib=library)
+    torch.library.register_autograd(names[0], _differentiate, setup_context=_save, lib=library)
+    torch.library.register_autograd(names[1], _no_second_derivative, lib=library)
+    register_flop_formula(ops.selective_scan)(_scan_flops)
+    register_flop_formula(ops.selective_scan_backward)(_scan_backward_flops)
+
+
+_register()
