@@ -51,8 +51,8 @@ struct BackwardScratch {
 
 // States of T rows from `h` on: keeps decay, and state before step t at [t], after it at [t + 1].
 template <int T, bool ConstB, bool ConstC>
-static void recompute(long steps, const float* A, Operand B, Operand C, const float* h,
-                      const BackwardScratch& s) {
+static void recompute(long steps, const float* A, Operand B, Operand C, const float* h, BackwardScratch s,
+                      Ahead ahead) {
   vf state[T];
   RM_UNROLL
   for (int n = 0; n < T; ++n) store(s.state + n * W, state[n] = load(h + n * W));
@@ -60,6 +60,7 @@ static void recompute(long steps, const float* A, Operand B, Operand C, const fl
     const vf dt = load(s.dt + t * W), dx = load(s.dx + t * W);
     float *decay = s.decay + t * T * W, *after = s.state + (t + 1) * T * W;
     vf y[2] = {load(s.y + t * W), vf{}};
+    ahead.fetch();
     RM_UNROLL
     for (int n = 0; n < T; ++n) {
       const vf a = exp2(dt * load(A + n * W));
@@ -72,6 +73,11 @@ static void recompute(long steps, const float* A, Operand B, Operand C, const fl
   }
 }
 
+template <int N>
+struct Size {
+  static constexpr int value = N;
+};
+
 RM_INLINE void add_to(float* sum, vf v) { store(sum, load(sum) + v); }
 
 // Where the gradients of T states of a block are summed.
@@ -81,8 +87,8 @@ struct TileSums {
 
 // The same steps in reverse. q is dLoss/dh_t; what is carried to step t-1 is decay_t q.
 template <int T, bool ConstB, bool ConstC>
-static void sweep(long steps, long states, const float* A, Operand B, Operand C, const TileSums& sums,
-                  const BackwardScratch& s) {
+static void sweep(long steps, long states, const float* A, Operand B, Operand C, TileSums sums,
+                  BackwardScratch s, Ahead ahead) {
   vf carried[T], dA[T], after[T];
   RM_UNROLL
   for (int n = 0; n < T; ++n) {
@@ -96,6 +102,7 @@ static void sweep(long steps, long states, const float* A, Operand B, Operand C,
     const float *decay = s.decay + t * T * W, *before = s.state + t * T * W;
     float* dB = sums.dB + (ConstB ? 0 : t * states * W);
     float* dC = sums.dC + (ConstC ? 0 : t * states * W);
+    ahead.fetch();
     vf ddx[2] = {load(s.ddx + t * W), vf{}}, ddt[2] = {load(s.ddt + t * W), vf{}};
     RM_UNROLL
     for (int n = 0; n < T; ++n) {
@@ -121,38 +128,41 @@ static void sweep(long steps, long states, const float* A, Operand B, Operand C,
 
 // One block over one stretch, all states: recompute and sweep tile by tile.
 template <bool ConstB, bool ConstC>
-static void sweep_all(long steps, long states, const float* A, Operand B, Operand C, const float* h,
-                      const TileSums& all, const BackwardScratch& s) {
+static void sweep_tiles(long steps, long states, const float* A, Operand B, Operand C, const float* h,
+                        const TileSums& all, const BackwardScratch& s, Ahead inputs, Ahead outputs) {
   for (long n = 0; n < states;) {
     const int tile = tile_size(states - n, kBackwardTile);
-    const Operand b{B.data + n * (ConstB ? W : 1), B.row}, c{C.data + n * (ConstC ? W : 1), C.row};
     const long at = n * W;
+    const Operand b{B.data + (ConstB ? at : n), B.row}, c{C.data + (ConstC ? at : n), C.row};
     const TileSums sums{all.adjoint + at, all.dA + at, all.dB + at, all.dC + at};
-#define RM_TILE(T)                                                                \
-  recompute<T, ConstB, ConstC>(steps, A + at, b, c, h + at, s);                   \
-  sweep<T, ConstB, ConstC>(steps, states, A + at, b, c, sums, s);
+    const auto run = [&](auto size) {
+      constexpr int T = decltype(size)::value;
+      recompute<T, ConstB, ConstC>(steps, A + at, b, c, h + at, s, inputs);
+      sweep<T, ConstB, ConstC>(steps, states, A + at, b, c, sums, s, outputs);
+    };
     switch (tile) {
-      case 8: RM_TILE(8) break;
-      case 4: RM_TILE(4) break;
-      case 2: RM_TILE(2) break;
-      default: RM_TILE(1)
+      case 8: run(Size<8>{}); break;
+      case 4: run(Size<4>{}); break;
+      case 2: run(Size<2>{}); break;
+      default: run(Size<1>{});
     }
-#undef RM_TILE
     n += tile;
+    inputs = outputs = Ahead(s.dt);
   }
 }
 
-static inline void prepare(const ScanGradArgs& a, const Unit& unit, const Block& block, long t0, long steps,
-                           const BackwardScratch& s) {
-  const ScanArgs& f = a.forward;
-  const vf bias = get(f.bias, block), skip = get(f.D, block);
+static inline void prepare(const ScanGradArgs& a, const Unit& unit, Block block, long t0, long steps,
+                           BackwardScratch s) {
+  const vf bias = get(a.forward.bias, block), skip = get(a.forward.D, block);
+  const Rows u = a.forward.u, delta = a.forward.delta, gate = a.forward.z, grad = a.grad;
+  const bool positive = a.forward.softplus;
   for (long t = 0; t < steps; ++t) {
-    const vf x = get(f.u, unit.batch, t0 + t, block);
-    vf dt = get(f.delta, unit.batch, t0 + t, block) + bias, slope = set1(1.f);
-    if (f.softplus) dt = softplus(dt, &slope);
-    vf dy = get(a.grad, unit.batch, t0 + t, block);
-    if (is_present(f.z)) {
-      const vf z = get(f.z, unit.batch, t0 + t, block);
+    const vf x = get(u, unit.batch, t0 + t, block);
+    vf dt = get(delta, unit.batch, t0 + t, block) + bias, slope = set1(1.f);
+    if (positive) dt = softplus(dt, &slope);
+    vf dy = get(grad, unit.batch, t0 + t, block);
+    if (is_present(gate)) {
+      const vf z = get(gate, unit.batch, t0 + t, block);
       dy *= z * sigmoid(z);
     }
     store(s.x + t * W, x);
@@ -166,22 +176,22 @@ static inline void prepare(const ScanGradArgs& a, const Unit& unit, const Block&
   }
 }
 
-static inline void finish(const ScanGradArgs& a, const Unit& unit, const Block& block, long t0, long steps,
-                          float* dD, float* dbias, const BackwardScratch& s) {
-  const ScanArgs& f = a.forward;
-  const vf skip = get(f.D, block);
+static inline void finish(const ScanGradArgs& a, const Unit& unit, Block block, long t0, long steps, float* dD,
+                          float* dbias, BackwardScratch s) {
+  const vf skip = get(a.forward.D, block);
+  const Rows gate = a.forward.z, grad = a.grad, du = a.du, ddelta = a.ddelta, dz = a.dz;
   vf sumD = load(dD), sum_bias = load(dbias);
   for (long t = 0; t < steps; ++t) {
     const vf x = load(s.x + t * W), dy = load(s.dy + t * W), ddx = load(s.ddx + t * W);
     const vf ddt = (load(s.ddt + t * W) * kLn2 + ddx * x) * load(s.slope + t * W);
     sumD += dy * x;
     sum_bias += ddt;
-    put(a.du, unit.batch, t0 + t, block, ddx * load(s.dt + t * W) + skip * dy);
-    put(a.ddelta, unit.batch, t0 + t, block, ddt);
-    if (is_present(f.z)) {
-      const vf z = get(f.z, unit.batch, t0 + t, block), gate = sigmoid(z);
-      const vf out = get(a.grad, unit.batch, t0 + t, block) * load(s.y + t * W);
-      put(a.dz, unit.batch, t0 + t, block, out * gate * (1.f + z * (1.f - gate)));
+    put(du, unit.batch, t0 + t, block, ddx * load(s.dt + t * W) + skip * dy);
+    put(ddelta, unit.batch, t0 + t, block, ddt);
+    if (is_present(gate)) {
+      const vf z = get(gate, unit.batch, t0 + t, block), open = sigmoid(z);
+      const vf out = get(grad, unit.batch, t0 + t, block) * load(s.y + t * W);
+      put(dz, unit.batch, t0 + t, block, out * open * (1.f + z * (1.f - open)));
     }
   }
   store(dD, sumD);

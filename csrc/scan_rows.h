@@ -100,9 +100,11 @@ static inline void copy_rows(const T* from, const States& s, long steps, long st
     for (long n = 0; n < states; ++n) to[t * states + n] = to_float(from[t * s.row + n * s.state]);
 }
 
-// Rows t0 … t0+steps-1 of one image and group, in place if they are floats side by side.
+// Rows t0 … t0+steps-1 of one image and group, in place if they are floats side by side; for a constant
+// nothing yet.
 static inline Operand token_rows(const States& s, const Unit& unit, long t0, long steps, long states,
                                  float* scratch) {
+  if (s.constant) return {nullptr, 0};
   const long at = unit.batch * s.batch + unit.group * s.group + t0 * s.row;
   if (s.type == rmeeto::kFloat && (s.state == 1 || states == 1))
     return {static_cast<const float*>(s.data) + at, s.row};
@@ -126,5 +128,29 @@ RM_INLINE int tile_size(long states_left, int most) {
 }
 
 RM_INLINE bool is_present(const Rows& r) { return r.data != nullptr; }
+
+// Rows to bring into the cache while a scan loop computes from scratch: the next block lies too far away
+// for the hardware to foresee it.
+struct Ahead {
+  enum { kMost = 4 };
+  const char* at[kMost];
+  long step[kMost];
+  explicit Ahead(const float* idle) {  // fetches what is in the cache anyway
+    for (int i = 0; i < kMost; ++i) at[i] = reinterpret_cast<const char*>(idle), step[i] = 0;
+  }
+  void set(int i, const Rows& r, long batch, long t, const Block& block, int direction = 1) {
+    if (!is_present(r)) return;
+    const long bytes = r.type == rmeeto::kFloat ? 4 : 2;
+    at[i] = static_cast<const char*>(r.data) + (batch * r.batch + t * r.row + block.channel) * bytes;
+    step[i] = r.row * bytes * direction;
+  }
+  inline __attribute__((always_inline)) void fetch() {
+    RM_UNROLL
+    for (int i = 0; i < kMost; ++i) {
+      __builtin_prefetch(at[i]);
+      at[i] += step[i];
+    }
+  }
+};
 
 }  // namespace RM_NS

@@ -35,7 +35,10 @@ class Reference:
     recipe: dict = field(default_factory=dict)
 
 
-_FASHION = {"epochs": 5.0}
+_FASHION = {
+    "epochs": 4.0, "batch_size": 64, "lr": 1.5e-3, "smoothing": 0.05,
+    "augment": {"crop": "none", "hflip": 0.5},
+}
 _CIFAR = {"epochs": 20.0, "augment": {"crop": "pad", "pad": 4, "hflip": 0.5}}
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),

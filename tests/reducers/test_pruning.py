@@ -36,6 +36,8 @@ def test_ties_drop_the_earlier_token():
     plan = drop_lowest(torch.zeros(1, 5), torch.tensor([[True, False, False, False, False]]), 2)
     assert plan.keep.tolist() == [[0, 3, 4]]
     assert plan.assign.tolist() == [[0, 3, 3, 1, 2]]
+    many = drop_lowest((torch.arange(900) % 2).float()[None], torch.zeros(1, 900).bool(), 100)
+    assert many.keep[0, :102].tolist() == [*range(1, 200, 2), 200, 201]
 
 
 def test_dropped_tokens_leave_no_trace():

@@ -105,10 +105,10 @@ def test_survives_train_eval_copy_and_pickle():
 
 
 def test_another_number_of_tokens_gets_its_own_schedule():
-    host = reduce_(small(), RMeeTo(final_tokens=7))
-    assert host(IMAGES).tokens.shape[1] == 7
-    assert host(IMAGES, num_tokens=41).tokens.shape[1] == 7
-    assert host.reduction.schedule_for(41) == resolve(RMeeTo(final_tokens=7), host, 41)
+    host = reduce_(small(), RMeeTo(final_tokens=12))
+    assert host(IMAGES).tokens.shape[1] == 12
+    assert host(IMAGES, num_tokens=41).tokens.shape[1] == 12
+    assert host.reduction.schedule_for(41) == resolve(RMeeTo(final_tokens=12), host, 41)
     assert host.reduction.schedule_for(41) is host.reduction.schedule_for(41)
     assert host.reduction.schedule.start == 21
     reduce_(host, RMeeTo(r=9))

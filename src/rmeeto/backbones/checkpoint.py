@@ -102,12 +102,12 @@ def read_config(record: Mapping[str, Any], where: str) -> BackboneConfig:
     try:
         settings = {**record["backbone"]}
         settings |= {k: v for k, v in record["preprocessing"].items() if k in _PREPROCESSING}
-        base = BACKBONES.get(settings["name"])
-    except (KeyError, TypeError) as e:
+        name = str(settings["name"])
+    except (KeyError, TypeError, AttributeError) as e:
         reason = f"{e} is missing or wrong there; save the model again"
         raise WeightsError("a saved model's settings", where, reason) from e
     settings.pop("family", None)
-    return from_dict(type(base), settings)
+    return from_dict(type(BACKBONES.get(name)), settings)
 
 
 def weights_fingerprint(model: Backbone) -> str:

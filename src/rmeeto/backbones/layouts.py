@@ -76,7 +76,8 @@ def _tensors(entry: Any) -> dict[str, Tensor]:
     inner = next((k for k in ("module", "state_dict", "model") if _tensors(entry.get(k))), None)
     if not found and inner:
         return _tensors(entry[inner])
-    for prefix in _PREFIXES:
-        if found and all(key.startswith(prefix) for key in found):
-            found = {key.removeprefix(prefix): value for key, value in found.items()}
+    while prefix := next(
+        (p for p in _PREFIXES if found and all(k.startswith(p) for k in found)), ""
+    ):
+        found = {key.removeprefix(prefix): value for key, value in found.items()}
     return found

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..reporting import RunRecord, render
+from ..reporting import RunRecord, print_record
 
 
 class Console:
@@ -41,7 +41,7 @@ class Console:
         """Print the result of a command."""
         sys.stdout.write(record.to_json() if as_json else "")
         if not as_json:
-            render(record)
+            print_record(record)
 
 
 class _Bar:

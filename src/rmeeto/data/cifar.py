@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 as published: pickled or binary batches, extracted or in their archive.
 
-The pickled batches are read without running anything from them: an unpickler that knows five
+The pickled batches are read without running anything from them: an unpickler that knows four
 names builds plain records, and only bytes and shapes are taken from those.
 """
 
@@ -82,17 +82,24 @@ class _Kind:
         """Byte order and the like do not matter for bytes."""
 
 
-def _text_to_bytes(text: str, encoding: str = "latin1") -> bytes:
-    if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"bytes stored as {encoding!r}")
-    return text.encode("latin1")
+class _Bytes:
+    """Bytes that an older protocol stores as text; a class, because a pickle can set a function's
+    attributes, and state for a class with ``__setstate__`` is an error."""
+
+    def __new__(cls, text: str, encoding: str = "latin1") -> bytes:
+        if encoding not in ("latin1", b"latin1"):
+            raise pickle.UnpicklingError(f"bytes stored as {encoding!r}")
+        return text.encode("latin1")
+
+    def __setstate__(self, _: tuple) -> None:
+        """Never called with an instance."""
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Kind,
-    ("_codecs", "encode"): _text_to_bytes,
+    ("_codecs", "encode"): _Bytes,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
@@ -221,28 +222,29 @@ def _run(
 ) -> Iterator:
     report.total = max(report.total, len(source))
     numbers = range(start, len(plan))
-    reads = _in_workers(plan, numbers, workers) if workers else map(plan.__getitem__, numbers)
-    for batch, bad in reads:
-        report.add(bad)
-        if batch is not None:
-            yield batch
-        elif not plan.skips:
-            raise report.too_many()
+    with closing(_reads(plan, numbers, workers)) as reads:  # ends the processes at once
+        for batch, bad in reads:
+            report.add(bad)
+            if batch is not None:
+                yield batch
+            elif not plan.skips:
+                raise report.too_many()
 
 
-def _in_workers(plan: _Plan, numbers: range, workers: int) -> Iterator[_Read]:
+def _reads(plan: _Plan, numbers: range, workers: int) -> Generator[_Read, None, None]:
+    if not workers:
+        yield from (plan[number] for number in numbers)
+        return
     import torch
     from torch.utils.data import DataLoader
 
-    return iter(
-        DataLoader(
-            plan,  # type: ignore[arg-type]
-            sampler=numbers,
-            batch_size=None,
-            num_workers=workers,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]
-            generator=torch.Generator().manual_seed(0),  # else it draws from the global one
-        )
+    yield from DataLoader(
+        plan,  # type: ignore[arg-type]
+        sampler=numbers,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        generator=torch.Generator().manual_seed(0),  # else it draws from the global one
     )
 
 

@@ -34,7 +34,7 @@ class JpegPack:
 def read_npz(path: Path) -> dict[str, NDArray]:
     """All arrays of an archive; objects are refused, so that nothing in it can run."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
         why = f"{type(error).__name__}: {error}; write it with np.savez, without objects"

@@ -116,8 +116,9 @@ def take(source: ImageSource, size: int | float, seed: int = 0) -> Subset:
 
 
 def _count(source: ImageSource, size: int | float) -> int:
-    count = round(size * len(source)) if isinstance(size, float) and size <= 1 else int(size)
-    if not 1 <= count <= len(source) or (count != size and not isinstance(size, float)):
+    share = isinstance(size, float)
+    count = round(size * len(source)) if share else int(size)
+    if not 1 <= count <= len(source) or (share and size > 1):
         raise ConfigError(
             f"1 to {len(source)} images of {source.name}, or a share of them",
             repr(size),

@@ -72,8 +72,9 @@ def _resized_crop(
     """
     picture, (h, w) = preprocessing.convert(image), preprocessing.size
     top, left, height, width = _crop_box(picture.height, picture.width, augment, seed)
-    box = (left, top, left + width, top + height)
-    return from_pillow(picture.resize((w, h), FILTERS[preprocessing.interpolation], box=box))
+    # not resize(box=…), which also looks at pixels around the box
+    window = picture.crop((left, top, left + width, top + height))
+    return from_pillow(window.resize((w, h), FILTERS[preprocessing.interpolation]))
 
 
 def _crop_box(height: int, width: int, augment: Augment, seed: int) -> tuple[int, int, int, int]:

@@ -20,8 +20,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..backbones import Backbone, load_model, save_model
 from ..config import to_dict
 from ..errors import ConfigError, RmeetoError
+from ..evaluation.modes import autocast, evaluating
+from .inputs import NoiseInput
 
 Step = Literal["forward", "training"]
 MIB = 2**20
@@ -50,7 +53,7 @@ class PeakMemory:
 
 
 def peak_memory(
-    model: nn.Module | Path | str,
+    model: Backbone | Path | str,
     batch_size: int = 32,
     step: Step = "forward",
     *,
@@ -83,13 +86,8 @@ def peak_memory(
         return PeakMemory(**_run(spec, timeout))
 
 
-def _folder(model: nn.Module | Path | str, scratch: Path) -> Path:
-    if not isinstance(model, nn.Module):
-        return Path(model)
-    from ..backbones import save_model
-
-    save_model(model, scratch)
-    return scratch
+def _folder(model: Backbone | Path | str, scratch: Path) -> Path:
+    return Path(model) if isinstance(model, (str, Path)) else save_model(model, scratch)
 
 
 def _run(spec: dict, timeout: float) -> dict:
@@ -103,9 +101,9 @@ def _run(spec: dict, timeout: float) -> dict:
         hint = "use a smaller batch or a longer timeout"
         raise RmeetoError(asked, f"no answer within {timeout:g} s", hint) from e
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message: probably out of memory"])[-1]
+        said = done.stderr.strip().splitlines() or ["it said nothing, as when memory runs out"]
         given = f"the measuring process ended with code {done.returncode}"
-        raise RmeetoError(asked, given, f"{last}; try a smaller batch")
+        raise RmeetoError(asked, given, f"{said[-1]}; if memory ran out, try a smaller batch")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -118,9 +116,6 @@ def _main() -> None:
 def _measure(
     folder: str, batch_size: int, step: Step, device: str, precision: str, threads: int
 ) -> PeakMemory:
-    from ..backbones import load_model
-    from .inputs import NoiseInput
-
     torch.set_num_threads(threads)
     model = load_model(Path(folder)).to(device)
     noise = NoiseInput(model.config.image_hw, model.config.in_chans, device)
@@ -136,15 +131,11 @@ def _measure(
 
 
 def _forward(model: nn.Module, images: Tensor, precision: str) -> None:
-    from ..evaluation.modes import autocast, evaluating
-
     with evaluating(model), autocast(images.device, precision):
         model(images)
 
 
 def _training(model: nn.Module, images: Tensor, precision: str) -> None:
-    from ..evaluation.modes import autocast
-
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=0.0)
     with autocast(images.device, precision):

@@ -111,6 +111,7 @@ class SpeedResult:
         timings: one per candidate and batch size; speedups: one per candidate after the first.
         stopped: why each batch size ended: "interval", "budget" or "rounds".
         precision, input, stop, seed: how it was run.
+        clock: what times are: "perf_counter" is wall time, "process_time" the processors' time.
         estimate: cost announced beforehand; seconds: wall time it took.
         machine: `describe_machine()` at the start; load_after: load averages at the end.
     """
@@ -123,6 +124,7 @@ class SpeedResult:
     input: str
     stop: Stop
     seed: int
+    clock: str
     estimate: CostEstimate
     seconds: float
     machine: dict[str, Any]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rmeeto.tokens import Plan, Reducer, TokenState, drop_lowest
-from rmeeto.tokens.random import generator
+from rmeeto.tokens.random import ranking
 
 from .common import REDUCERS
 
@@ -36,8 +36,7 @@ class PruneRandom(Reducer):
         return eligible - 1
 
     def plan(self, features: Tensor, state: TokenState, site: int, r: int) -> Plan:
-        draws = torch.rand(state.size.shape[1], generator=generator(self.seed, site))
-        # A token's draw goes by its rank among the unprotected, wherever the class token is.
+        # A token's lot goes by its rank among the unprotected, wherever the class token is.
         rank = (~state.protected).long().cumsum(1) - 1
-        score = draws.to(rank.device)[rank.clamp_min(0)]
-        return drop_lowest(score, state.protected, r)
+        lots = torch.tensor(ranking(rank.shape[1], self.seed, site), device=rank.device)
+        return drop_lowest(lots[rank.clamp_min(0)].float(), state.protected, r)

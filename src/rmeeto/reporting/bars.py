@@ -8,7 +8,19 @@ from .charts import Chart
 from .labels import apart
 from .numbers import decimals, number
 from .record import LayerTokens, Point, Series
-from .scales import FONT, WIDE, Scale, Size, scale, svg, tag, text, text_width, tooltip
+from .scales import (
+    FONT,
+    WIDE,
+    Scale,
+    Size,
+    scale,
+    shorten,
+    svg,
+    tag,
+    text,
+    text_width,
+    tooltip,
+)
 
 _THICK, _AIR = 16, 12  # px of a bar, and between categories
 
@@ -25,11 +37,11 @@ def bars(chart: Chart, size: Size = WIDE) -> str:
     block = _THICK * len(chart.series) + _AIR
     top = 26 + 18 * many
     digits = decimals(max(map(abs, ends), default=0.0))
-    parts = [text(0, FONT, chart.series[0].y_label, "axis")]
-    parts += [_key(chart)] if many else []
+    parts = [text(0, FONT, shorten(chart.series[0].y_label, size.width), "axis")]
+    parts += [_key(chart, size)] if many else []
     for row, name in enumerate(names):
         middle = top + row * block + _THICK * len(chart.series) / 2
-        parts.append(text(left - 8, middle + 4, _short(name, left), "name", "end"))
+        parts.append(text(left - 8, middle + 4, shorten(name, left - 8), "name", "end"))
     for k, series in enumerate(chart.series):
         for p in series.points:
             y = top + names.index(_name(p)) * block + k * _THICK
@@ -47,12 +59,12 @@ def tokens(layers: Sequence[LayerTokens], title: str, size: Size = WIDE) -> str:
     blocks = max(len(stage.tokens) for stage in layers)
     y = scale([float(n) for stage in layers for n in stage.tokens], zero=True, whole=True)
     y = y.moved(size.height - 38, 28)
-    right = max(text_width(f"{stage.tokens[-1]} {stage.name}") for stage in layers) + 8
+    names = [shorten(f"{stage.tokens[-1]} {stage.name}", 0.3 * size.width) for stage in layers]
+    right = max(map(text_width, names)) + 8
     x = Scale(0, blocks, max(map(text_width, y.texts())) + 8, size.width - right, ())
     heights = apart([y(stage.tokens[-1]) for stage in layers], 16, 20, size.height - 38)
     parts = [text(0, FONT, "Tokens", "axis"), _grid(y, x, size)]
-    for k, (stage, height) in enumerate(zip(layers, heights, strict=True)):
-        words = f"{stage.tokens[-1]} {stage.name}"
+    for k, (stage, words, height) in enumerate(zip(layers, names, heights, strict=True)):
         name = text(x.stop + 6, height + 4, words, "name")
         parts.append(tag("g", _steps(stage, k > 0, x, y) + name, class_=f"s{k - 1}"))
     return svg(size, title, "".join(parts))
@@ -60,11 +72,6 @@ def tokens(layers: Sequence[LayerTokens], title: str, size: Size = WIDE) -> str:
 
 def _name(p: Point) -> str:
     return p.label or number(p.x)
-
-
-def _short(name: str, room: float) -> str:
-    most = max(4, int(room / text_width("x")) - 1)
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _bar(chart: Chart, series: Series, p: Point, across: Scale, y: float, digits: int) -> str:
@@ -79,19 +86,20 @@ def _bar(chart: Chart, series: Series, p: Point, across: Scale, y: float, digits
     end = b
     if p.low is not None and p.high is not None:
         end, middle = max(b, across(p.high)), y + _THICK / 2 - 0.5
-        ends = {"x1": across(p.low), "x2": across(p.high), "y1": middle, "y2": middle}
-        parts.append(tag("line", class_="whisker strong", **ends))
+        a, b = across(p.low), across(p.high)
+        parts.append(tag("line", class_="whisker strong", x1=a, x2=b, y1=middle, y2=middle))
     parts.append(text(end + 5, y + _THICK - 4, number(p.y, digits), "note"))
     return tag("g", "".join(parts), class_=f"s{chart.colour(series.name)}")
 
 
-def _key(chart: Chart) -> str:
+def _key(chart: Chart, size: Size) -> str:
     parts, x = [], 0.0
     for s in chart.series:
         swatch = tag("rect", class_="bar", x=x, y=20, width=10, height=10, rx=1.5)
-        named = swatch + text(x + 15, 29, s.name, "name")
+        name = shorten(s.name, size.width / len(chart.series) - 30)
+        named = swatch + text(x + 15, 29, name, "name")
         parts.append(tag("g", named, class_=f"s{chart.colour(s.name)}"))
-        x += 15 + text_width(s.name) + 14
+        x += 15 + text_width(name) + 14
     return "".join(parts)
 
 
@@ -116,7 +124,9 @@ def _steps(stage: LayerTokens, filled: bool, x: Scale, y: Scale) -> str:
     parts = [] if filled else [tag("path", class_="ghost", d=f"{line}V{y(0):.1f}H{x(0):.1f}Z")]
     for i, count in enumerate(stage.tokens):
         width, height = x(1) - x(0) - 1, y(0) - y(count)
-        shape = {"x": x(i) + 0.5, "y": y(count), "width": width, "height": height}
         told = tooltip(f"{stage.name}, block {i + 1}: {count} tokens")
-        parts.append(tag("rect", told, class_="bar" if filled else "hover", **shape))
+        class_ = "bar" if filled else "hover"
+        left, top = x(i) + 0.5, y(count)
+        bar = tag("rect", told, class_=class_, x=left, y=top, width=width, height=height)
+        parts.append(bar)
     return "".join(parts)

@@ -19,6 +19,7 @@ from .scales import (
     Scale,
     Size,
     scale,
+    shorten,
     svg,
     tag,
     text,
@@ -143,7 +144,7 @@ def _ends_right(shown: Sequence[Series], x: Scale) -> bool:
 
 def _axes(chart: Chart, frame: _Frame, first: Series) -> str:
     left, _, right, bottom = frame.box
-    parts = [text(0, FONT, first.y_label, "axis")]
+    parts = [text(0, FONT, shorten(first.y_label, frame.size.width), "axis")]
     for tick, words in zip(frame.y.ticks, frame.y.texts(), strict=True):
         height = frame.y(tick)
         parts.append(tag("line", class_="grid", x1=left, x2=right, y1=height, y2=height))
@@ -152,8 +153,8 @@ def _axes(chart: Chart, frame: _Frame, first: Series) -> str:
     for tick, word in zip(frame.x.ticks, words, strict=True):
         parts.append(text(frame.x(tick), bottom + 17, word, anchor="middle"))
     parts.append(tag("line", class_="base", x1=left, x2=right, y1=bottom, y2=bottom))
-    middle = (left + right) / 2
-    parts.append(text(middle, frame.size.height - 4, first.x_label, "axis", "middle"))
+    words = shorten(first.x_label, right - left)
+    parts.append(text((left + right) / 2, frame.size.height - 4, words, "axis", "middle"))
     return "".join(parts)
 
 
@@ -161,18 +162,19 @@ def _reference(frame: _Frame, name: str, y: float) -> str:
     left, _, right, _ = frame.box
     height = frame.y(y)
     line = tag("line", class_="reference", x1=left, x2=right, y1=height, y2=height)
-    return line + text(left + 4, height - 5, f"{name} {number(y, 1)}", "note")
+    words = shorten(f"{name} {number(y, 1)}", right - left)
+    return line + text(left + 4, height - 5, words, "note")
 
 
 def _series(chart: Chart, series: Series, frame: _Frame) -> str:
     points = _known(series)
     colour = chart.colour(series.name)
-    many = len(points) > 30
+    many, every = len(points) > 30, 1 + len(points) // 120  # long curves: a tooltip here and there
     parts = []
     if series.kind == "line":
         parts += [_band(points, frame)] if many else []
         parts.append(tag("path", class_="line", d=_path([(p.x, p.y) for p in points], frame)))
-    for p in points:
+    for p in points[::every]:
         x, y = frame.x(p.x), frame.y(p.y or 0.0)
         mark = "" if many else _whisker(p, frame) + marker(colour, x, y)
         hover = tag("circle", class_="hover", cx=x, cy=y, r=9)
@@ -201,7 +203,7 @@ def _whisker(p: Point, frame: _Frame) -> str:
 
 def marker(colour: int, x: float, y: float, r: float = _RADIUS) -> str:
     """A mark whose shape tells series apart without their colour."""
-    shape = MARKERS[max(colour, 0) % len(MARKERS)]
+    shape = MARKERS[colour % len(MARKERS)]
     if shape == "circle":
         return tag("circle", class_="mark", cx=x, cy=y, r=r)
     corners = {
@@ -225,7 +227,7 @@ def _legend_places(shown: Sequence[Series], size: Size) -> list[tuple[int, float
     """Row and left edge of every entry, filling rows from the left."""
     places, row, x = [], 0, 0.0
     for s in shown:
-        width = 18 + text_width(s.name) + 12
+        width = 18 + text_width(shorten(s.name, size.width - 18)) + 12
         if x and x + width > size.width:
             row, x = row + 1, 0.0
         places.append((row, x))
@@ -242,7 +244,7 @@ def _legend(chart: Chart, frame: _Frame, shown: Sequence[Series]) -> str:
     for s, (row, x) in zip(shown, _legend_places(shown, frame.size), strict=True):
         y = 28 + row * _LINE
         mark = marker(chart.colour(s.name), x + 6, y - 4)
-        named = mark + text(x + 16, y, s.name, "name")
+        named = mark + text(x + 16, y, shorten(s.name, frame.size.width - 18), "name")
         parts.append(tag("g", named, class_=f"s{chart.colour(s.name)}"))
     return "".join(parts)
 

@@ -116,5 +116,5 @@ def _cell(text: str) -> str:
 
 
 def _code(command: str) -> str:
-    fence = "``" if "`" in command else "`"
-    return f"{fence}{' '.join(command.split())}{fence}"
+    text = " ".join(command.split())
+    return f"`` {text} ``" if "`" in text else f"`{text}`"

@@ -123,11 +123,11 @@ def _cells(mask: np.ndarray, cell: int) -> np.ndarray:
 
 def _fill_groups(picture: np.ndarray, slots: np.ndarray, cell: int) -> None:
     """Paint every token of two patches or more in the mean colour of all its patches."""
-    names, index, counts = np.unique(slots, return_inverse=True, return_counts=True)
+    _, index, counts = np.unique(slots, return_inverse=True, return_counts=True)
     flat = _cells(index.reshape(slots.shape), cell).ravel()
-    sums = [np.bincount(flat, picture[..., c].ravel(), len(names)) for c in range(3)]
+    sums = [np.bincount(flat, picture[..., c].ravel(), counts.size) for c in range(3)]
     means = np.stack(sums, -1) / (counts[:, None] * cell * cell)
-    merged = ((counts > 1) & (names != DROPPED))[flat].reshape(picture.shape[:2])
+    merged = (counts > 1)[flat].reshape(picture.shape[:2])
     picture[merged] = np.rint(means[flat]).astype(np.uint8).reshape(picture.shape)[merged]
 
 

@@ -26,7 +26,7 @@ def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[
 
 
 def room(x: float, y: float, width: float, frame: Box, taken: Sequence[Box]) -> Box | None:
-    """A free box for the label of the point (x, y): above, below, beside it, then at its corners."""
+    """A free box for the label of the point (x, y): above, below, beside it, at its corners."""
     left, top, right, bottom = frame
     for a, b in _corners(x, y, width):
         box = (a, b, a + width, b + HEIGHT)

@@ -83,8 +83,10 @@ class Point:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        for key in ("y", "low", "high"):
+        for key in ("x", "y", "low", "high"):
             object.__setattr__(self, key, _number(getattr(self, key)))
+        if self.x is None:
+            raise ConfigError("a point with a finite x", "none", "leave the point out")
 
 
 @dataclass(frozen=True)

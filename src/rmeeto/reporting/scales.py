@@ -40,7 +40,7 @@ class Scale:
 
     def texts(self) -> list[str]:
         """The ticks as text, all with the decimals that their step needs."""
-        step = abs(self.ticks[-1] - self.ticks[0]) / max(1, len(self.ticks) - 1) or self.ticks[0]
+        step = abs(self.ticks[-1] - self.ticks[0]) / max(1, len(self.ticks) - 1) or 1.0
         digits = next((d for d in range(7) if abs(round(step, d) - step) < step * 1e-6), 6)
         return [number(tick, digits) for tick in self.ticks]
 
@@ -89,6 +89,12 @@ def text_width(text: str, size: float = FONT) -> float:
     return 0.56 * size * len(text)
 
 
+def shorten(words: str, room: float) -> str:
+    """``words`` cut to about ``room`` px; what is cut shows as an ellipsis."""
+    most = max(2, int(room / text_width("x")))
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def tag(name: str, content: str = "", **attributes: object) -> str:
     """An SVG element; ``class_`` and ``stroke_width`` become ``class`` and ``stroke-width``."""
     pairs = ((k.rstrip("_").replace("_", "-"), v) for k, v in attributes.items() if v is not None)
@@ -97,7 +103,9 @@ def tag(name: str, content: str = "", **attributes: object) -> str:
 
 
 def text(x: float, y: float, words: str, class_: str = "tick", anchor: str = "start") -> str:
-    """A line of SVG text."""
+    """A line of SVG text; nothing where there are no words."""
+    if not words:
+        return ""
     return tag("text", escape(words), class_=class_, x=x, y=y, text_anchor=anchor)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from ..config import fingerprint, to_dict
 from ..data import ImageSource, Preprocessing
 from ..errors import ConfigError, WeightsError
-from ..storage import write_atomic
+from ..storage import storage_error, write_atomic
 from .recipe import Recipe
 from .world import World
 
@@ -48,6 +48,18 @@ def load(path: Path) -> dict[str, Any] | None:
             "it is from another version; finish it there or pass --no-resume to start over",
         )
     return content
+
+
+def clear(path: Path, keep: bool) -> None:
+    """Remove what a killed process left half-written, and the checkpoint unless ``keep``."""
+    try:
+        for name in (path.name, "log.jsonl"):
+            for left in path.parent.glob(f".{name}.*.tmp"):
+                left.unlink()
+        if not keep and path.exists():
+            path.unlink()
+    except OSError as e:
+        raise storage_error(path, e) from e
 
 
 def identity(

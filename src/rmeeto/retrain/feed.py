@@ -121,12 +121,12 @@ def resolve_augment(recipe: Recipe) -> Augment:
 def _check_batch(recipe: Recipe, images: int, world: World) -> None:
     if recipe.batch_size % world.size:
         raise ConfigError(
-            "--batch-size to be shared by the processes",
-            f"--batch-size {recipe.batch_size} over {world.size} processes",
+            "a batch_size that the processes can share",
+            f"batch_size {recipe.batch_size} over {world.size} processes",
             f"choose a multiple of {world.size}",
         )
     if recipe.batch_size > images:
         raise ConfigError(
-            f"--batch-size up to the {images} training images", f"--batch-size {recipe.batch_size}",
-            f"use --batch-size {images} or less, or a larger --data-fraction",
+            f"a batch_size up to the {images} training images", f"batch_size {recipe.batch_size}",
+            f"choose {images} or less, or a larger data_fraction",
         )

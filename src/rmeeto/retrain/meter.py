@@ -71,5 +71,5 @@ def _not_finite(
         "a finite loss and gradient",
         f"step {step} at learning rate {lr:g}: {shown}",
         f"training diverged; last good checkpoint: {checkpoint}; "
-        "lower --lr, add --clip-grad 1 or use --precision fp32",
+        "lower lr, set clip_grad = 1 or use precision fp32",
     )

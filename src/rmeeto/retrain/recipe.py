@@ -92,14 +92,13 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs is None and self.max_steps is None and self.minutes is None:
             raise ConfigError(
-                "a length for the re-training", "no --epochs, --max-steps or --minutes",
-                "give at least one of them, for example --epochs 3",
+                "a length for the re-training", "no epochs, max_steps or minutes",
+                "give at least one of them, for example epochs = 3",
             )
         for name, ok, wanted in _RANGES:
             value = getattr(self, name)
             if value is not None and not ok(value):
-                flag = "--" + name.replace("_", "-")
-                raise ConfigError(f"{flag} {wanted}", repr(value), f"set {flag} to {wanted}")
+                raise ConfigError(f"{name} {wanted}", repr(value), f"change the recipe's {name}")
         _check_pairs(self)
 
     @property
@@ -159,21 +158,21 @@ def _check_pairs(recipe: Recipe) -> None:
     """Refuse settings that contradict each other."""
     if recipe.batch_size % recipe.accumulate:
         raise ConfigError(
-            "--accumulate to divide --batch-size",
-            f"--accumulate {recipe.accumulate} --batch-size {recipe.batch_size}",
-            "micro-batches must be equal; choose a divisor of the batch size",
+            "accumulate to divide batch_size",
+            f"accumulate {recipe.accumulate}, batch_size {recipe.batch_size}",
+            "micro-batches must be equal; choose a divisor of batch_size",
         )
     if recipe.min_lr > recipe.peak_lr:
-        scaled = " (scaled by --batch-size / 512)" if recipe.scale_lr else ""
+        scaled = f" (lr scaled by {recipe.batch_size} / 512)" if recipe.scale_lr else ""
         raise ConfigError(
-            "--min-lr below the peak learning rate",
-            f"--min-lr {recipe.min_lr:g} with a peak of {recipe.peak_lr:g}{scaled}",
-            "the cosine falls from --lr to --min-lr; lower --min-lr or raise --lr",
+            "min_lr below the peak learning rate",
+            f"min_lr {recipe.min_lr:g}, peak {recipe.peak_lr:g}{scaled}",
+            "the cosine falls from lr to min_lr; lower min_lr or raise lr",
         )
     if recipe.keep == "ema" and recipe.ema_decay is None:
         raise ConfigError(
-            "--keep ema", "no --ema-decay",
-            "there is no average to keep; add --ema-decay 0.999 or use --keep best",
+            "keep = ema", "no ema_decay",
+            "there is no average to keep; set ema_decay = 0.999 or keep = best",
         )
 
 

@@ -77,8 +77,8 @@ class Run:
             if saved["result"] is not None:
                 return self._finished_before(saved)
             self._restore(saved)
-        elif self.world.writes:
-            self.path.unlink(missing_ok=True)
+        if self.world.writes:
+            checkpoint.clear(self.path, keep=saved is not None)
         history = [] if saved is None else saved["history"]
         log = self.path.with_name("log.jsonl") if self.world.writes else None
         self.log = progress.Log(log, history)

@@ -19,7 +19,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     Without: biases and all vectors, the parameters that the model names in ``no_weight_decay()``
     (by full or last name) and those it marks with ``_no_weight_decay``.
     """
-    exempt: set[str] = model.no_weight_decay() if hasattr(model, "no_weight_decay") else set()
+    exempt: set[str] = getattr(model, "no_weight_decay", set)()
     groups: dict[bool, list[Tensor]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -119,6 +119,7 @@ def apply(plan: Plan, state: TokenState, mode: str = "sum") -> TokenState:
 
 def _average(plan: Plan, state: TokenState, mode: str) -> tuple[Tensor, Tensor]:
     tokens, size = ops.merge_tokens(state.tokens, state.size, plan.assign, plan.keep.shape[1])
+    size = size.detach()
     if mode == "mean":
         size = size / _count(plan).to(size.dtype)
     return tokens, size

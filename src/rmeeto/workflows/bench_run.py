@@ -32,7 +32,7 @@ def run(options: BenchOptions, ui: Watcher | None = None) -> RunRecord:
     speed = folder.value("speed", lambda: measure.measure_speed(models, source, options.speed, ui))
     metrics, tokens = measure.speed_metrics(speed, {k: k for k in models}), []
     for stage, model in models.items():
-        cost, layers, _ = measure.cost_metrics(model, stage)
+        cost, layers = measure.cost_metrics(model, stage)
         metrics += [*cost, *_memory(folder, stage, model, ui)]
         tokens.append(layers)
     record = start_record(

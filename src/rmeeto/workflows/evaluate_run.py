@@ -32,7 +32,7 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     )
     found = accuracies(logits, labels, seed=options.run.seed)
     metrics = [measure.interval_metric(name, interval, stage) for name, interval in found.items()]
-    cost, layers, _ = measure.cost_metrics(model, stage)
+    cost, layers = measure.cost_metrics(model, stage)
     record = start_record(
         "evaluate", options, folder.fingerprint, metrics=metrics + cost, tokens_per_layer=(layers,),
         skipped={stage: skipped} if skipped["count"] else {}, warnings=job.warnings,

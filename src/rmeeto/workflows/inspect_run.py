@@ -19,12 +19,12 @@ def run(options: InspectOptions, ui: Watcher | None = None) -> RunRecord:
     ui = ui or Silent()
     apply_threads(options.run)
     job = open_model(options.model, None, ui, options.run.seed)
-    dense, dense_layers, _ = measure.cost_metrics(job.model, "baseline")
+    dense, dense_layers = measure.cost_metrics(job.model, "baseline")
     reducer = build_reducer(options.reduction)
     metrics, layers, tables, pictures = list(dense), [dense_layers], [], []
     if reducer is not None:
         reduce_(job.model, reducer)
-        cost, reduced_layers, _ = measure.cost_metrics(job.model, "reduced")
+        cost, reduced_layers = measure.cost_metrics(job.model, "reduced")
         metrics, layers = metrics + cost, [*layers, reduced_layers]
         ui.note(str(job.model.reduction.summary()))
     tables.append(_weights(job.model))

@@ -12,7 +12,8 @@ from ..backbones import Backbone
 from ..data import ImageSource, Preprocessing, as_image
 from ..evaluation import Interval, Predictions, paired_difference, predict
 from ..profiling import ImageInput, NoiseInput, SpeedResult, Stop, compare_speed, count_flops
-from ..reporting import LayerTokens, MergePicture, Metric, merge_picture, patch_sources
+from ..reporting import LayerTokens, MergePicture, Metric
+from ..reporting.figures import merge_picture, patch_sources
 from .folder import RunFolder
 from .options import DataOptions, SpeedOptions
 from .ui import Watcher
@@ -60,20 +61,20 @@ def paired_change(base: np.ndarray, other: np.ndarray, name: str, group: str, se
     return interval_metric(name, difference, group, note=note)
 
 
-def cost_metrics(model: Backbone, group: str) -> tuple[list[Metric], LayerTokens, float]:
-    """FLOPs in both conventions, tokens and parameters of what runs; also the ``full`` GFLOPs."""
+def cost_metrics(model: Backbone, group: str) -> tuple[list[Metric], LayerTokens]:
+    """FLOPs in both conventions, tokens and parameters of what runs."""
     paper, full = count_flops(model, "paper"), count_flops(model, "full")
     tokens = paper.tokens
     metrics = [
-        Metric("gflops_paper", paper.total / 1e9, "G", "lower", group=group,
+        Metric("gflops_paper", paper.gflops, "G", "lower", group=group,
                note="MACs, one scan direction, as published"),
-        Metric("gflops_full", full.total / 1e9, "G", "lower", group=group,
+        Metric("gflops_full", full.gflops, "G", "lower", group=group,
                note="MACs, both scan directions"),
         Metric("tokens_mean", sum(tokens) / len(tokens), "", "lower", group=group),
         Metric("tokens_last", tokens[-1], "", "lower", group=group),
         Metric("parameters", sum(p.numel() for p in model.parameters()), "", "lower", group=group),
     ]  # fmt: skip
-    return metrics, LayerTokens(group, tuple(tokens)), full.total
+    return metrics, LayerTokens(group, tuple(tokens))
 
 
 def measure_speed(
@@ -84,7 +85,7 @@ def measure_speed(
     make = ImageInput(source, Preprocessing(**base.config.preprocessing)) if source else _noise(base)
     return compare_speed(
         models, make, options.batches, Stop(budget_seconds=options.speed_seconds),
-        flops={k: count_flops(m, "full").total for k, m in models.items()},
+        flops={k: count_flops(m, "full").macs for k, m in models.items()},
         precision=options.speed_precision,
         on_estimate=lambda cost: ui.note(f"measuring speed: {cost}"),
     )  # fmt: skip

@@ -24,7 +24,7 @@ def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
     ui = ui or Silent()
     apply_threads(options.run)
     job = open_model(options.model, None, ui, options.run.seed, keep_reduction=True)
-    names = job.model.classes or [str(k) for k in range(job.model.num_classes)]
+    names = job.model.metadata.get("classes") or [str(k) for k in range(job.model.num_classes)]
     rows, bad = [], []
     with ui.bar("predict") as bar:
         files = list(image_files(options.images))

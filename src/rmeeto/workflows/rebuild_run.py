@@ -150,7 +150,7 @@ def _report(
         {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
     tokens = []
     for stage, model in (("baseline", full), ("retrained", trained)):
-        metrics, layers, _ = measure.cost_metrics(model, stage)
+        metrics, layers = measure.cost_metrics(model, stage)
         run_.metrics += metrics
         tokens.append(layers)
     groups = {"baseline": "baseline", "retrained": "retrained"}

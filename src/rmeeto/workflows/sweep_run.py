@@ -58,7 +58,7 @@ def _cell(
     )
     interval = bootstrap(correct(logits, labels), options.run.seed)
     found = {"value": interval.value, "low": interval.low, "high": interval.high}
-    return {"method": method, "r": r, **found, "gflops": count_flops(model, "paper").total / 1e9}
+    return {"method": method, "r": r, **found, "gflops": count_flops(model, "paper").gflops}
 
 
 def _series(rows: list[dict[str, Any]]) -> tuple[Series, ...]:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from rmeeto.errors import ConfigError, ShapeError
-
-from . import op  # noqa: F401  (defines torch.ops.rmeeto.causal_conv1d)
+from ...errors import ConfigError, ShapeError
+from .. import dispatch
+from . import body, native, op, reference  # noqa: F401  (op registers torch.ops.rmeeto.…)
 
 
 def causal_conv1d(
@@ -40,7 +40,11 @@ def causal_conv1d(
     """
     weight = weight.squeeze(1) if weight.dim() == 3 else weight
     _check(x, weight, bias, activation)
-    return torch.ops.rmeeto.causal_conv1d(x, weight, bias, activation == "silu", reverse)
+    args = (x, weight, bias, activation == "silu", reverse)
+    backend = dispatch.choose("causal_conv1d", native.obstacle(x, weight))
+    if backend == "native":
+        return torch.ops.rmeeto.causal_conv1d(*args)
+    return (body if backend == "torch" else reference).causal_conv1d(*args)
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None) -> None:

@@ -8,7 +8,7 @@ from .. import dispatch
 
 def obstacle(x: Tensor, weight: Tensor) -> str | None:
     """Why the kernel can't take these inputs, or None."""
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "meta"):
         return f"the kernel runs on the CPU, the tensors are on {x.device.type}"
     if x.dtype not in (torch.float32, torch.bfloat16):
         return f"the kernel takes float32 and bfloat16, not {x.dtype}"
@@ -72,7 +72,8 @@ def backward(
         x.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
-    return grad_x.transpose(1, 2), grad_weight.to(weight.dtype), grad_bias.to(weight.dtype)
+    kind = weight.dtype
+    return grad_x.transpose(1, 2), grad_weight.to(kind), grad_bias.to(kind)
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The torch ops behind `causal_conv1d`: schema, bodies, gradient, FLOPs."""
+"""The torch ops of the compiled convolution: schema, shapes, gradient, FLOPs."""
 
 import math
 
@@ -7,31 +7,14 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import dispatch
-from . import native, reference, torch_body
+from . import native
 
 _ARGS = "Tensor x, Tensor weight, Tensor? bias, bool silu, bool reverse"
 dispatch.declare("causal_conv1d", native_symbol="conv_backward")
 dispatch.LIBRARY.define(f"causal_conv1d({_ARGS}) -> Tensor")
 dispatch.LIBRARY.define(f"causal_conv1d_backward(Tensor grad, {_ARGS}) -> (Tensor, Tensor, Tensor)")
-
-
-def _forward(x, weight, bias, silu, reverse):
-    backend = dispatch.choose("causal_conv1d", native.obstacle(x, weight))
-    if backend == "reference":
-        out = reference.causal_conv1d(x, weight, bias, silu, reverse)
-        return out.to(x.dtype).transpose(1, 2).contiguous().transpose(1, 2)
-    body = native if backend == "native" else torch_body
-    return body.forward(x, weight, bias, silu, reverse)
-
-
-def _backward(grad, x, weight, bias, silu, reverse):
-    backend = dispatch.choose("causal_conv1d", native.obstacle(x, weight))
-    body = native if backend == "native" else torch_body
-    return body.backward(grad, x, weight, bias, silu, reverse)
-
-
-dispatch.LIBRARY.impl("causal_conv1d", _forward, "CompositeExplicitAutograd")
-dispatch.LIBRARY.impl("causal_conv1d_backward", _backward, "CompositeExplicitAutograd")
+dispatch.LIBRARY.impl("causal_conv1d", native.forward, "CPU")
+dispatch.LIBRARY.impl("causal_conv1d_backward", native.backward, "CPU")
 
 
 def _like(x: Tensor) -> Tensor:
@@ -69,6 +52,7 @@ torch.library.register_autograd(
 
 @register_flop_formula(torch.ops.rmeeto.causal_conv1d)
 def _flops(x_shape, weight_shape, *args, **kwargs) -> int:
+    """Multiplications and additions of the products, as torch counts a convolution."""
     return 2 * math.prod(x_shape) * weight_shape[1]
 
 

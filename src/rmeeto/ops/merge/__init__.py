@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from . import op  # noqa: F401  (defines torch.ops.rmeeto.bipartite_match, …)
-from .checks import DISTANCES, check_match, check_slots
+from .. import dispatch
+from . import body, native, op, reference  # noqa: F401  (op registers torch.ops.rmeeto.…)
+from .checks import DISTANCES, check_free, check_match, check_slots
 
 __all__ = ["DISTANCES", "bipartite_match", "merge_tokens", "slot_sum"]
 
@@ -51,7 +52,15 @@ def bipartite_match(
         slots = torch.arange(protected.shape[1], device=protected.device)
         slots = slots.repeat(protected.shape[0], 1)
         return slots, slots.clone()
-    return torch.ops.rmeeto.bipartite_match(features.detach(), protected, r, distance, kth, ordered)
+    features = features.detach()
+    obstacle = native.match_obstacle(features, distance, kth)
+    backend = dispatch.choose("bipartite_match", obstacle)
+    if backend == "native":
+        return torch.ops.rmeeto.bipartite_match(features, protected, r, ordered)
+    if not torch.compiler.is_compiling():
+        check_free((~protected).sum(1).tolist(), r, kth)
+    chosen = body if backend == "torch" else reference
+    return chosen.bipartite_match(features, protected, r, distance, kth, ordered)
 
 
 def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor:
@@ -71,7 +80,10 @@ def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor
     """
     check_slots("slot_sum", x, weight, assign)
     weight = None if weight is None else weight.detach()
-    return torch.ops.rmeeto.slot_sum(x, weight, assign, m)
+    backend = dispatch.choose("merge_tokens", native.slot_obstacle(x, weight))
+    if backend == "native":
+        return torch.ops.rmeeto.slot_sum(x, weight, assign, m)
+    return (body if backend == "torch" else reference).slot_sum(x, weight, assign, m)
 
 
 def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[Tensor, Tensor]:
@@ -94,4 +106,8 @@ def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[
     Source: R-MeeTo (arXiv 2412.12496), section 3, on the summed residual stream.
     """
     check_slots("merge_tokens", tokens, size, assign)
-    return torch.ops.rmeeto.merge_tokens(tokens, size.detach(), assign, m)
+    size = size.detach()
+    backend = dispatch.choose("merge_tokens", native.slot_obstacle(tokens, size))
+    if backend == "native":
+        return torch.ops.rmeeto.merge_tokens(tokens, size, assign, m)
+    return (body if backend == "torch" else reference).merge_tokens(tokens, size, assign, m)

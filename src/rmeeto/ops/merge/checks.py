@@ -1,8 +1,8 @@
-"""What the merge ops refuse, and why. Shapes are checked by the public functions, values by the bodies."""
+"""What the merge ops refuse, and why."""
 
 from torch import Tensor
 
-from rmeeto.errors import ConfigError, ShapeError
+from ...errors import ConfigError, ShapeError
 
 DISTANCES = ("cosine", "l1", "l2")
 

@@ -9,7 +9,7 @@ from .checks import bad_slot, too_many, unequal
 
 def match_obstacle(features: Tensor, distance: str, kth: int) -> str | None:
     """Why the matching kernel can't take these inputs, or None."""
-    if features.device.type != "cpu":
+    if features.device.type not in ("cpu", "meta"):
         return f"the kernel runs on the CPU, the tensors are on {features.device.type}"
     if features.dtype not in (torch.float32, torch.bfloat16):
         return f"the kernel takes float32 and bfloat16, not {features.dtype}"
@@ -20,7 +20,7 @@ def match_obstacle(features: Tensor, distance: str, kth: int) -> str | None:
 
 def slot_obstacle(x: Tensor, weight: Tensor | None) -> str | None:
     """Why the slot kernels can't take these inputs, or None."""
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "meta"):
         return f"the kernel runs on the CPU, the tensors are on {x.device.type}"
     if x.dtype != torch.float32 or (weight is not None and weight.dtype != torch.float32):
         return "the kernel takes float32 rows and weights"

@@ -1,18 +1,16 @@
-"""The torch ops behind matching and merging: schema, bodies, gradients, FLOPs."""
+"""The torch ops of compiled matching and merging: schema, shapes, gradients, FLOPs."""
 
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from .. import dispatch
-from . import native, reference, torch_body
-from .checks import check_free
+from . import native
+from .body import share
 
-_BODIES = {"native": native, "torch": torch_body, "reference": reference}
 dispatch.declare("bipartite_match", native_symbol="match")
 dispatch.declare("merge_tokens", native_symbol="slot_gather")
 dispatch.LIBRARY.define(
-    "bipartite_match(Tensor features, Tensor protected, SymInt r, str distance, int kth, "
-    "bool ordered) -> (Tensor, Tensor)"
+    "bipartite_match(Tensor features, Tensor protected, SymInt r, bool ordered) -> (Tensor, Tensor)"
 )
 dispatch.LIBRARY.define("slot_sum(Tensor x, Tensor? weight, Tensor assign, SymInt m) -> Tensor")
 dispatch.LIBRARY.define("slot_gather(Tensor y, Tensor? weight, Tensor assign) -> Tensor")
@@ -21,39 +19,14 @@ dispatch.LIBRARY.define(
 )
 
 
-def _match(features, protected, r, distance, kth, ordered):
-    obstacle = native.match_obstacle(features, distance, kth)
-    backend = dispatch.choose("bipartite_match", obstacle)
-    if backend == "native":
-        return native.bipartite_match(features, protected, r, ordered)
-    check_free((protected.shape[1] - protected.sum(1)).tolist(), r, kth)
-    return _BODIES[backend].bipartite_match(features, protected, r, distance, kth, ordered)
-
-
-def _slot_body(x, weight):
-    return _BODIES[dispatch.choose("merge_tokens", native.slot_obstacle(x, weight))]
-
-
-def _sum(x, weight, assign, m):
-    return _slot_body(x, weight).slot_sum(x, weight, assign, m)
-
-
-def _gather(y, weight, assign):
-    return _slot_body(y, weight).slot_gather(y, weight, assign)
-
-
-def _merge(tokens, size, assign, m):
-    return _slot_body(tokens, size).merge_tokens(tokens, size, assign, m)
-
-
-dispatch.LIBRARY.impl("bipartite_match", _match, "CompositeExplicitAutograd")
-dispatch.LIBRARY.impl("slot_sum", _sum, "CompositeExplicitAutograd")
-dispatch.LIBRARY.impl("slot_gather", _gather, "CompositeExplicitAutograd")
-dispatch.LIBRARY.impl("merge_tokens", _merge, "CompositeExplicitAutograd")
+dispatch.LIBRARY.impl("bipartite_match", native.bipartite_match, "CPU")
+dispatch.LIBRARY.impl("slot_sum", native.slot_sum, "CPU")
+dispatch.LIBRARY.impl("slot_gather", native.slot_gather, "CPU")
+dispatch.LIBRARY.impl("merge_tokens", native.merge_tokens, "CPU")
 
 
 @torch.library.register_fake("rmeeto::bipartite_match")
-def _(features, protected, r, distance, kth, ordered):
+def _(features, protected, r, ordered):
     batch, tokens = protected.shape
     new = protected.new_empty
     return new(batch, tokens, dtype=torch.int64), new(batch, tokens - r, dtype=torch.int64)
@@ -97,7 +70,7 @@ def _save_merge(ctx, inputs, output):
 
 def _differentiate_merge(ctx, grad, grad_size):
     size, total, assign = ctx.saved_tensors
-    weight = torch_body.share(size, total, assign)
+    weight = share(size, total, assign)
     return torch.ops.rmeeto.slot_gather(grad, weight, assign), None, None, None
 
 

@@ -62,7 +62,7 @@ def normalise(row: list[float]) -> list[float]:
 
 
 def similarity(a: list[float], b: list[float], distance: str) -> float:
-    """Larger is closer; ``l2`` between unit rows ranks exactly as the cosine, so it is the cosine."""
+    """Larger is closer; ``l2`` ranks unit rows exactly as the cosine does, so it is the cosine."""
     if distance == "l1":
         return -math.fsum(abs(x - y) for x, y in zip(a, b, strict=True))
     return math.fsum(x * y for x, y in zip(a, b, strict=True))
@@ -77,16 +77,6 @@ def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor
         for n, slot in enumerate(assign[b].tolist()):
             out[b, slot] += x[b, n].to(wide) * (1 if weight is None else weight[b, n])
     return out[:, :m].to(x.dtype).contiguous()
-
-
-def slot_gather(y: Tensor, weight: Tensor | None, assign: Tensor) -> Tensor:
-    """Give each row its slot's row times its weight, zero for a dropped row."""
-    out = y.new_zeros(*assign.shape, y.shape[2])
-    for b in range(y.shape[0]):
-        for n, slot in enumerate(assign[b].tolist()):
-            if slot < y.shape[1]:
-                out[b, n] = y[b, slot] * (1 if weight is None else weight[b, n])
-    return out
 
 
 def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[Tensor, Tensor]:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from rmeeto.errors import ShapeError
-
-from . import op  # noqa: F401  (defines torch.ops.rmeeto.rms_norm)
+from ...errors import ShapeError
+from .. import dispatch
+from . import body, native, op, reference  # noqa: F401  (op registers torch.ops.rmeeto.…)
 
 
 def add_rms_norm(
@@ -39,8 +39,11 @@ def add_rms_norm(
     dtype = dtype or x.dtype
     if residual is None:
         stream = x.to(torch.promote_types(x.dtype, torch.float32))
-        return torch.ops.rmeeto.rms_norm(stream, weight, eps, dtype), stream
-    return torch.ops.rmeeto.add_rms_norm(x, residual, weight, eps, dtype)
+        return rms_norm(stream, weight, eps, dtype), stream
+    backend = dispatch.choose("rms_norm", native.obstacle(x, residual, dtype))
+    if backend == "native":
+        return torch.ops.rmeeto.add_rms_norm(x, residual, weight, eps, dtype)
+    return (body if backend == "torch" else reference).add_norm(x, residual, weight, eps, dtype)
 
 
 def rms_norm(
@@ -63,7 +66,11 @@ def rms_norm(
     Source: as :func:`add_rms_norm`.
     """
     _check(x, None, weight)
-    return torch.ops.rmeeto.rms_norm(x, weight, eps, dtype or x.dtype)
+    dtype = dtype or x.dtype
+    backend = dispatch.choose("rms_norm", native.obstacle(x, None, dtype))
+    if backend == "native":
+        return torch.ops.rmeeto.rms_norm(x, weight, eps, dtype)
+    return (body if backend == "torch" else reference).norm(x, weight, eps, dtype)
 
 
 def _check(x: Tensor, residual: Tensor | None, weight: Tensor) -> None:

@@ -10,7 +10,7 @@ _TYPES = (torch.float32, torch.bfloat16)
 
 def obstacle(x: Tensor, residual: Tensor | None, dtype: torch.dtype) -> str | None:
     """Why the kernel can't take these inputs, or None."""
-    if x.device.type != "cpu":
+    if x.device.type not in ("cpu", "meta"):
         return f"the kernel runs on the CPU, the tensors are on {x.device.type}"
     if x.dtype not in _TYPES or dtype not in _TYPES:
         return f"the kernel takes and gives float32 and bfloat16, not {x.dtype} and {dtype}"
@@ -19,29 +19,40 @@ def obstacle(x: Tensor, residual: Tensor | None, dtype: torch.dtype) -> str | No
     return None
 
 
-def forward(
-    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | None]:
-    """Return the normed rows and, where there is a residual, the new stream."""
+def norm(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """Return the normed rows."""
+    out = torch.empty(x.shape, dtype=dtype)
+    _run(x, None, weight, eps, out, None)
+    return out
+
+
+def add_norm(
+    x: Tensor, residual: Tensor, weight: Tensor, eps: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return the normed rows and the new residual stream."""
+    out, stream = torch.empty(x.shape, dtype=dtype), torch.empty(x.shape)
+    _run(x, residual, weight, eps, out, stream)
+    return out, stream
+
+
+def _run(x, residual, weight, eps, out, stream) -> None:
     rows, weight = _rows(x), weight.to(torch.float32).contiguous()
     residual_rows = rows if residual is None else _rows(residual)
-    out = torch.empty(x.shape, dtype=dtype)
-    stream = None if residual is None else torch.empty(x.shape)
     dispatch.native().norm_forward(
         rows.data_ptr(),
         0 if residual is None else residual_rows.data_ptr(),
         weight.data_ptr(),
         out.data_ptr(),
         0 if stream is None else stream.data_ptr(),
-        *rows.shape,
+        rows.shape[0],
+        rows.shape[1],
         rows.stride(0),
         residual_rows.stride(0),
         eps,
         x.dtype == torch.bfloat16,
-        dtype == torch.bfloat16,
+        out.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
-    return out, stream
 
 
 def backward(

@@ -4,11 +4,17 @@ import torch
 from torch import Tensor
 
 
-def forward(
-    x: Tensor, residual: Tensor | None, weight: Tensor, eps: float, dtype: torch.dtype
+def norm(x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """``x / √(mean(x²) + eps) · weight``; see the public function."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean_square = (wide * wide).sum(-1, keepdim=True) / x.shape[-1]
+    return (wide / (mean_square + eps).sqrt() * weight.to(wide.dtype)).to(dtype)
+
+
+def add_norm(
+    x: Tensor, residual: Tensor, weight: Tensor, eps: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """``h = residual + x``; ``h / √(mean(h²) + eps) · weight``; see the public function."""
-    stream = torch.promote_types(x.dtype, torch.float32)
-    summed = x.to(stream) if residual is None else residual.to(stream) + x.to(stream)
-    scale = torch.rsqrt(summed.square().mean(-1, keepdim=True) + eps)
-    return (summed * scale * weight.to(stream)).to(dtype), summed
+    """``h = residual + x`` in fp32, and the norm of it."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    stream = residual.to(wide) + x.to(wide)
+    return norm(stream, weight, eps, dtype), stream
