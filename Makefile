@@ -16,7 +16,7 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/scan.py --out results/cpu_scan.json

@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
-TORCH = next(line for line in Path(CONSTRAINTS).read_text().splitlines() if line.startswith("torch=="))
+TORCH = next(
+    line for line in Path(CONSTRAINTS).read_text().splitlines() if line.startswith("torch==")
+)
 
 
 def works(python: Path, code: str) -> bool:
@@ -23,7 +25,16 @@ def install(venv: Path) -> bool:
     if not works(python, "import pip"):
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", CONSTRAINTS]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-c",
+        CONSTRAINTS,
+    ]
     # torch first and alone: once it is there, nothing else pulls another build of it.
     for wanted in ([TORCH], ["-e", f"{ROOT}[dev]"]):
         if subprocess.run([*pip, *wanted], check=False).returncode != 0:
@@ -33,9 +44,12 @@ def install(venv: Path) -> bool:
 
 def main() -> int:
     """Install, and once more from nothing when a half-installed environment got in the way."""
-    if sys.version_info < (3, 11):
-        print(f"asked: Python 3.11 or newer\ngiven: {sys.version.split()[0]}\n"
-              "why:   rmeeto needs it; run `make PYTHON=/path/to/python3.11`", file=sys.stderr)
+    if sys.version_info < (3, 11):  # noqa: UP036  (run by whatever Python there is)
+        print(
+            f"asked: Python 3.11 or newer\ngiven: {sys.version.split()[0]}\n"
+            "why:   rmeeto needs it; run `make PYTHON=/path/to/python3.11`",
+            file=sys.stderr,
+        )
         return 1
     venv = Path(sys.argv[1] if len(sys.argv) > 1 else ".venv").absolute()
     print(f"installing into {venv.name} (about a minute) …", flush=True)

@@ -10,7 +10,7 @@ BIN = Path(sys.executable).parent
 
 CHECKS = (
     [BIN / "ruff", "check", "."],
-    [BIN / "pyright"],
+    [BIN / "pyright", "--pythonpath", sys.executable],
     [BIN / "python", "-m", "pytest", "-n", "2", "--dist", "worksteal"],
 )
 
@@ -18,8 +18,16 @@ CHECKS = (
 def main() -> int:
     """Run all checks, the tests last so that their summary closes the output."""
     # Spinning OpenMP threads of two test workers on two cores cost more than they compute.
-    env = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    failed = [check for check in CHECKS if subprocess.run(check, cwd=ROOT, env=env, check=False).returncode]
+    env = {
+        **os.environ,
+        "OMP_WAIT_POLICY": "passive",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+    }
+    failed = [
+        check
+        for check in CHECKS
+        if subprocess.run(check, cwd=ROOT, env=env, check=False).returncode
+    ]
     for check in failed:
         print("FAILED:", " ".join(str(part) for part in check))
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Rebuild a faster Vision Mamba (or ViT) in minutes by merging tokens and re-training, with the proof.
+"""Rebuild a faster Vision Mamba (or ViT) in minutes: merge tokens, re-train, prove it.
 
 Names are loaded on first use, so importing the package costs no `import torch`.
 """
@@ -41,7 +41,7 @@ _PUBLIC = {
     "RmeetoError": "rmeeto.errors",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from . import ops

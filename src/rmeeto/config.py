@@ -40,12 +40,16 @@ def from_dict(cls: type[C], values: dict[str, Any], where: str = "") -> C:
             raise ConfigError(f"settings of {cls.__name__}", f"{where}{key}", error.reason)
     built = {k: _convert(hints[k], v, f"{where}{k}") for k, v in values.items()}
     missing = [
-        name for name, f in fields.items()
+        name
+        for name, f in fields.items()
         if name not in built
-        and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ConfigError(f"settings of {cls.__name__}", f"no {where}{missing[0]}", "it has no default; set it")
+        raise ConfigError(
+            f"settings of {cls.__name__}", f"no {where}{missing[0]}", "it has no default; set it"
+        )
     return cls(**built)
 
 
@@ -70,7 +74,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return Path(value)
     if isinstance(hint, type) and type(value) is hint:
         return value
-    wanted = " or ".join(map(repr, args)) if origin is typing.Literal else getattr(hint, "__name__", str(hint))
+    wanted = (
+        " or ".join(map(repr, args))
+        if origin is typing.Literal
+        else getattr(hint, "__name__", str(hint))
+    )
     raise ConfigError(f"{where} to be {wanted}", repr(value), f"change {where} to a {wanted}")
 
 
@@ -95,7 +103,9 @@ def load_toml(cls: type[C], path: str | Path) -> C:
         text = path.read_text()
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, ValueError) as e:
-        raise ConfigError(f"settings for {cls.__name__} from a file", str(path), f"{e}; check the path and syntax") from e
+        raise ConfigError(
+            f"settings for {cls.__name__} from a file", str(path), f"{e}; check the path and syntax"
+        ) from e
     return from_dict(cls, values)
 
 
@@ -114,7 +124,11 @@ def _toml_table(table: dict[str, Any], path: tuple[str, ...]) -> list[str]:
 
 
 def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+    return (
+        key
+        if key.replace("_", "").replace("-", "").isalnum() and key.isascii()
+        else json.dumps(key)
+    )
 
 
 def _toml_value(value: Any) -> str:

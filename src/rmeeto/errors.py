@@ -18,7 +18,9 @@ class RmeetoError(Exception):
     exit_code = 1
 
     def __init__(self, asked: str, given: str, reason: str) -> None:
-        self.asked, self.given, self.reason = (" ".join(str(s).split()) for s in (asked, given, reason))
+        self.asked, self.given, self.reason = (
+            " ".join(str(s).split()) for s in (asked, given, reason)
+        )
         super().__init__(f"asked: {self.asked}\ngiven: {self.given}\nwhy:   {self.reason}")
 
     def __reduce__(self):

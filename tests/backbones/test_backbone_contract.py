@@ -265,7 +265,7 @@ def test_wrong_images_are_refused(name):
 
 
 def test_unknown_names_come_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean .*vim_test"):
+    with pytest.raises(UnknownNameError, match=r"did you mean .*vim_test"):
         create_model("vim_tets")
     with pytest.raises(ConfigError, match="did you mean embed_dim") as caught:
         create_model("vim_test", embeddim=48)

@@ -181,6 +181,7 @@ def test_a_model_of_the_other_family_is_pointed_out(tmp_path, source):
     [
         ({"embed_dim": 48}, "width 48 and depth 4"),
         ({"depth": 2}, "without layers.2."),
+        ({"depth": 6}, "with layers.4."),
         ({"d_state": 4}, "the model has (64, 8)"),
         ({"patch_size": 4}, "patch_embed.proj.weight"),
     ],
@@ -201,12 +202,30 @@ def test_a_better_model_is_suggested(tmp_path, model):
         load_weights(model, tmp_path / "x.pth")
 
 
-def test_the_first_release_is_refused(tmp_path, source, model):
-    state = {**source.state_dict(), "rope.freqs_cos": torch.zeros(4, 32)}
-    torch.save(state, tmp_path / "x.pth")
+@pytest.mark.parametrize(
+    ("key", "hint"), [("rope.freqs_cos", "midclstok"), ("dist_token", "plain DeiT")]
+)
+def test_look_alikes_are_refused(tmp_path, source, model, key, hint):
+    torch.save({**source.state_dict(), key: torch.zeros(1, 1, 32)}, tmp_path / "x.pth")
     with pytest.raises(WeightsError) as error:
         load_weights(model, tmp_path / "x.pth")
-    assert "midclstok" in three_lines(error)
+    assert hint in three_lines(error)
+
+
+def test_a_foreign_config_beside_the_weights_is_no_obstacle(tmp_path, source, model):
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    for text in ('{"architecture": "vim"}', "[]", "{"):
+        (tmp_path / "config.json").write_text(text)
+        assert load_weights(model, tmp_path).warnings() == []
+    assert same(model, source)
+
+
+def test_a_dict_that_holds_itself_is_no_checkpoint(tmp_path, model):
+    loop = {}
+    loop["model"] = loop
+    torch.save(loop, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="no tensors there"):
+        load_weights(model, tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("new_format", [True, False])

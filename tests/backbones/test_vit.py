@@ -1,4 +1,4 @@
-"""The vision transformer against one written from torch's own parts, and its proportional option."""
+"""The vision transformer against one of torch's own parts, and proportional attention."""
 
 import pytest
 import torch

@@ -13,7 +13,11 @@ from rmeeto.cli.__main__ import _COMMANDS, main
 def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """The command line in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "rmeeto.cli.__main__", *args], capture_output=True, text=True, cwd=cwd, check=False
+        [sys.executable, "-m", "rmeeto.cli.__main__", *args],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
     )
 
 
@@ -25,28 +29,35 @@ def test_help_teaches(command, capsys):
     assert stop.value.code == 0
     assert "--json" in text
     assert "--out" in text
-    undocumented = [line for line in text.splitlines() if line.strip().startswith("│ --") and "(" not in text]
+    undocumented = [
+        line for line in text.splitlines() if line.strip().startswith("│ --") and "(" not in text
+    ]
     assert not undocumented
 
 
-@pytest.mark.parametrize("args", [["nonsense"], ["rebuild", "--no-such-flag", "1"], ["rebuild", "--r", "many"], []])
+@pytest.mark.parametrize(
+    "args", [["nonsense"], ["rebuild", "--no-such-flag", "1"], ["rebuild", "--r", "many"], []]
+)
 def test_usage_errors_exit_with_2(args):
     with pytest.raises(SystemExit) as stop:
         main(args)
     assert stop.value.code == 2
 
 
-@pytest.mark.parametrize(("args", "words"), [
-    (["evaluate", "--model", "vim_tinny_patch16_224"], ["vim_tiny_patch16_224"]),
-    (["rebuild", "--method", "rmeto"], ["rmeeto"]),
-    (["evaluate", "--data", "no/such/folder"], ["no/such/folder"]),
-    (["rebuild", "--recipe", "smal"], ["small"]),
-    (["rebuild", "--r", "150"], ["98"]),
-    (["rebuild", "--r", "5", "--ratio", "0.3"], ["ratio"]),
-    (["rebuild", "--sites", "sometimes"], ["even"]),
-    (["evaluate", "--model", "vim_micro_patch2_28", "--weights", "no.pth"], ["no.pth"]),
-    (["predict", "no.png"], ["no.png"]),
-])
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["evaluate", "--model", "vim_tinny_patch16_224"], ["vim_tiny_patch16_224"]),
+        (["rebuild", "--method", "rmeto"], ["rmeeto"]),
+        (["evaluate", "--data", "no/such/folder"], ["no/such/folder"]),
+        (["rebuild", "--recipe", "smal"], ["small"]),
+        (["rebuild", "--r", "150"], ["98"]),
+        (["rebuild", "--r", "5", "--ratio", "0.3"], ["ratio"]),
+        (["rebuild", "--sites", "sometimes"], ["even"]),
+        (["evaluate", "--model", "vim_micro_patch2_28", "--weights", "no.pth"], ["no.pth"]),
+        (["predict", "no.png"], ["no.png"]),
+    ],
+)
 def test_bad_input_gives_three_lines_and_exit_1(args, words, tmp_path, capsys):
     code = main([*args, "--out", str(tmp_path / "run")])
     lines = capsys.readouterr().err.strip().splitlines()
@@ -66,7 +77,9 @@ def test_no_traceback_and_exit_code_in_a_real_process(tmp_path):
 def test_list_as_json(capsys):
     assert main(["list", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    models = [row[0] for table in record["tables"] if table["title"] == "Models" for row in table["rows"]]
+    models = [
+        row[0] for table in record["tables"] if table["title"] == "Models" for row in table["rows"]
+    ]
     assert "vim_tiny_patch16_224" in models
 
 

@@ -19,7 +19,17 @@ ALLOWED = {
     "evaluation": {"backbones", "tokens", "data"},
     "profiling": {"backbones", "tokens", "reducers", "data", "ops", "evaluation"},
     "reporting": set(),
-    "workflows": {"retrain", "evaluation", "profiling", "reporting", "backbones", "tokens", "reducers", "data", "ops"},
+    "workflows": {
+        "retrain",
+        "evaluation",
+        "profiling",
+        "reporting",
+        "backbones",
+        "tokens",
+        "reducers",
+        "data",
+        "ops",
+    },
     "cli": {"workflows", "reporting"},
 }
 FILES = sorted(SRC.rglob("*.py"))
@@ -51,7 +61,9 @@ def test_imports_point_down(path):
         own = set()
     else:
         allowed, own = BASE | ALLOWED[parts[0]], {parts[0]}
-    wrong = {name for name in imports_of(path) if (SRC / name).exists() or (SRC / f"{name}.py").exists()}
+    wrong = {
+        name for name in imports_of(path) if (SRC / name).exists() or (SRC / f"{name}.py").exists()
+    }
     wrong -= allowed | own | {"_native"}
     assert not wrong, f"{'/'.join(parts)} must not import {sorted(wrong)}"
 

@@ -8,10 +8,33 @@ import pytest
 import rmeeto
 
 PINNED = {
-    "__version__", "BackboneConfig", "create_model", "list_models", "load_model", "save_model",
-    "RMeeTo", "PruneRandom", "PruneRedundant", "PruneScore", "Plan", "Reduction", "Schedule",
-    "TokenState", "reduce_", "restore_", "open_source", "Preprocessing", "Recipe", "retrain",
-    "predict", "compare_speed", "count_flops", "RunRecord", "write_report", "rebuild", "ops",
+    "__version__",
+    "BackboneConfig",
+    "create_model",
+    "list_models",
+    "load_model",
+    "save_model",
+    "RMeeTo",
+    "PruneRandom",
+    "PruneRedundant",
+    "PruneScore",
+    "Plan",
+    "Reduction",
+    "Schedule",
+    "TokenState",
+    "reduce_",
+    "restore_",
+    "open_source",
+    "Preprocessing",
+    "Recipe",
+    "retrain",
+    "predict",
+    "compare_speed",
+    "count_flops",
+    "RunRecord",
+    "write_report",
+    "rebuild",
+    "ops",
     "RmeetoError",
 }
 
@@ -32,15 +55,23 @@ def test_unknown_name_raises_attribute_error():
         rmeeto.nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("code", [
-    "import rmeeto",
-    "import rmeeto.cli.__main__",
-    "import sys; sys.argv = ['rmeeto', '--help']\nimport rmeeto.cli.__main__ as m\n"
-    "try: m.main()\nexcept SystemExit: pass",
-    "import sys; sys.argv = ['rmeeto', 'rebuild', '--help']\nimport rmeeto.cli.__main__ as m\n"
-    "try: m.main()\nexcept SystemExit: pass",
-])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import rmeeto",
+        "import rmeeto.cli.__main__",
+        "import sys; sys.argv = ['rmeeto', '--help']\nimport rmeeto.cli.__main__ as m\n"
+        "try: m.main()\nexcept SystemExit: pass",
+        "import sys; sys.argv = ['rmeeto', 'rebuild', '--help']\nimport rmeeto.cli.__main__ as m\n"
+        "try: m.main()\nexcept SystemExit: pass",
+    ],
+)
 def test_lean_import(code):
-    check = code + "\nimport sys\nheavy = {'torch', 'kornia', 'PIL', 'jaxtyping'} & set(sys.modules)\nassert not heavy, heavy"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    check = (
+        code
+        + "\nimport sys\nheavy = {'torch', 'kornia', 'PIL', 'jaxtyping'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rmeeto.cli.__main__ import _COMMANDS
+from rmeeto.cli.__main__ import _COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -15,7 +15,9 @@ README = (ROOT / "README.md").read_text()
 
 def test_python_blocks_run(tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/taste/report.html").exists()
 
@@ -34,8 +36,6 @@ def test_continuous_integration_runs_the_readme_command():
 @pytest.mark.parametrize("text", re.findall(r"rmeeto rebuild (.*?)(?:\n\n|```)", README, re.DOTALL))
 def test_rebuild_flags_exist(text, capsys):
     with pytest.raises(SystemExit):
-        from rmeeto.cli.__main__ import main
-
         main(["rebuild", "--help"])
     help_text = capsys.readouterr().out
     for flag in re.findall(r"--[a-z-]+", text):

@@ -68,7 +68,7 @@ def test_every_tap_of_a_model_can_be_matched_on(name):
         for metric in sorted(metrics):
             reduce_(model, RMeeTo(r=3, metric=metric))
             state = model.forward_features(IMAGES)
-            assert state.tokens.shape[1] == 6
+            assert state.tokens.shape[1] == 5
             plans[metric] = state.source
     assert any(not torch.equal(plans["tokens"], other) for other in plans.values())
 

@@ -116,6 +116,19 @@ def test_partial_records_make_pages():
         Page(report_html(record))
 
 
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [
+        ("2025-03-14T09:26:53+00:00", "2025-03-14 09:26 UTC"),
+        ("2025-03-14T09:26:53.5+05:30", "2025-03-14 09:26 +0530"),
+        ("2025-03-14T09:26:53", "2025-03-14 09:26"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_time_as_people_write_it(created, shown):
+    assert f">{shown}</time>" in report_html(RunRecord("x", created=created))
+
+
 def hostile(record: RunRecord) -> RunRecord:
     """The record with every free text replaced by one that tries to break out."""
     picture = record.pictures[0]

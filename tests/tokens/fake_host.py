@@ -61,7 +61,7 @@ class FakeHost(nn.Module):
         return widths[tap]
 
     def flops(self, tokens, merges=(), convention="paper"):
-        """rmeeto-method notes §1.5, for Vim of ``counted_width`` channels with 1000 classes."""
+        """The counter behind the published GFLOPs, for Vim of ``counted_width`` channels."""
         c, ways = self.counted_width, 2 if convention == "full" else 1
         d, rank = 2 * c, math.ceil(c / 16)
         total = 197 * c * 768 + c * 1000

@@ -6,18 +6,24 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import RmeetoError, WeightsError
 from .embed import convert_channels, resize_pos_embed
 from .layouts import choose_state
 from .reading import locate, read_checkpoint, settings_of
 
 if TYPE_CHECKING:
     from .base import Backbone
+    from .config import BackboneConfig
+
+# Tensors that give away a model of another kind whose other names would fit.
+_OTHER_KINDS = {
+    "rope.": "Vim's first release, of January 2024, computes otherwise; use a midclstok file",
+    "dist_token": "distilled DeiT has a second class token; use the plain DeiT file",
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class LoadReport:
 
     path: str
     source: str
-    """entry of the file that was used: "model", "model_ema", "state_dict", "module" or "bare\""""
+    """entry of the file that was used (model, model_ema, state_dict, module), or "bare" for none"""
     missing: tuple[str, ...] = ()
     """parameters that the file lacks: they keep their initial values"""
     unexpected: tuple[str, ...] = ()
@@ -41,11 +47,11 @@ class LoadReport:
     def warnings(self) -> list[str]:
         """One line for each thing that is not simply as published."""
         lines = [*self.resized, *self.replaced, *self.notes]
-        lines += [f"not in the file, left at initial values: {_listed(self.missing)}"] * bool(
-            self.missing
-        )
-        unused = f"in the file but not in the model, ignored: {_listed(self.unexpected)}"
-        return lines + [unused] * bool(self.unexpected)
+        if self.missing:
+            lines.append(f"not in the file, left at initial values: {_listed(self.missing)}")
+        if self.unexpected:
+            lines.append(f"in the file but not in the model, ignored: {_listed(self.unexpected)}")
+        return lines
 
     def __str__(self) -> str:
         return "\n  ".join([f"{self.path} [{self.source}]", *self.warnings()])
@@ -74,116 +80,113 @@ def load_weights(model: Backbone, weights: str | Path, *, ema: bool | None = Non
     path = locate(weights)
     checkpoint = read_checkpoint(path)
     source, tensors, notes = choose_state(checkpoint, path, model.config.name, ema)
-    notes += _family_note(model, settings_of(checkpoint))
-    fitted, done = _fit(model, tensors, path, _layout(path, model))
+    saved = _saved_config(path)
+    notes += _family_note(model, saved.family if saved else settings_of(checkpoint).get("model"))
+    fitted, resized, replaced = _fit(model, tensors, path, saved)
+    _refuse_other_model(model, tensors, fitted, path)
+    model.load_state_dict(fitted, strict=False)
     wanted = model.state_dict()
-    missing = tuple(k for k in wanted if k not in fitted and not k.startswith("head."))
-    _refuse_other_model(model, tensors, fitted, missing, path)
-    with torch.no_grad():
-        model.load_state_dict(fitted, strict=False)
     report = LoadReport(
         str(path),
         source,
         missing=tuple(k for k in wanted if k not in tensors),
         unexpected=tuple(k for k in tensors if k not in wanted and not k.startswith("head.")),
-        resized=tuple(done["resized"]),
-        replaced=tuple(done["replaced"]),
+        resized=tuple(resized),
+        replaced=tuple(replaced),
         notes=tuple(notes),
     )
     model.load_report = report
     return report
 
 
-Layout = tuple[tuple[int, int] | None, int | None]
-
-
-def _layout(path: Path, model: Backbone) -> Layout:
-    """Patch grid and class slot of a model saved beside its config; (None, None) for others."""
+def _saved_config(path: Path) -> BackboneConfig | None:
+    """Settings of a model of ours that lie beside its weights; they tell the grid of its patches."""
     beside = path.with_name("config.json")
     if path.name != "model.safetensors" or not beside.is_file():
-        return None, None
+        return None
     from .checkpoint import read_config
 
-    saved = read_config(json.loads(beside.read_text()), str(beside))
-    return saved.grid, saved.class_slot
+    try:
+        return read_config(json.loads(beside.read_text()), str(beside))
+    except (RmeetoError, ValueError, AttributeError):  # other projects use these file names too
+        return None
 
 
 def _fit(
-    model: Backbone, tensors: dict[str, Tensor], path: Path, layout: Layout
-) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """Tensors in the model's shapes as far as that is right; what doesn't fit stays as it is."""
-    wanted, done = model.state_dict(), {"resized": [], "replaced": []}
+    model: Backbone, tensors: dict[str, Tensor], path: Path, saved: BackboneConfig | None
+) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """Tensors in the model's shapes as far as that is right, and what was resized and replaced."""
+    wanted, resized, replaced = model.state_dict(), [], []
     fitted = {k: v for k, v in tensors.items() if k in wanted}
     if "pos_embed" in fitted:
-        fitted["pos_embed"] = _fit_positions(model, fitted["pos_embed"], layout, path, done)
+        fitted["pos_embed"] = _fit_positions(model, fitted["pos_embed"], path, saved, resized)
     kernel = "patch_embed.proj.weight"
     if kernel in fitted:
-        fitted[kernel] = _fit_kernel(fitted[kernel], wanted[kernel], model.config.in_chans, done)
+        fitted[kernel] = _fit_kernel(fitted[kernel], wanted[kernel], resized)
     head = tensors.get("head.weight")
-    if head is not None and (model.num_classes != head.shape[0]):
+    if head is not None and model.num_classes != head.shape[0]:
         fitted = {k: v for k, v in fitted.items() if not k.startswith("head.")}
         new = f"a new one of {model.num_classes}" if model.num_classes else "none"
-        done["replaced"].append(f"head of {head.shape[0]} classes not used: the model has {new}")
-    return fitted, done
+        replaced.append(f"head of {head.shape[0]} classes not used: the model has {new}")
+    return fitted, resized, replaced
 
 
 def _fit_positions(
-    model: Backbone, pos_embed: Tensor, layout: Layout, path: Path, done: dict[str, list[str]]
+    model: Backbone,
+    pos_embed: Tensor,
+    path: Path,
+    saved: BackboneConfig | None,
+    resized: list[str],
 ) -> Tensor:
     patches = pos_embed.shape[1] - 1 if pos_embed.dim() == 3 else 0
     side = math.isqrt(max(patches, 0))
-    grid, slot = layout
-    if grid is None:
-        grid = (side, side) if side**2 == patches else model.grid
-    if slot is None:
-        slot = patches // 2 if model.config.class_token == "middle" else 0
+    grid = (side, side) if side**2 == patches else model.grid
+    slot = patches // 2 if model.config.class_token == "middle" else 0
+    if saved is not None:
+        grid, slot = saved.grid, saved.class_slot
     if grid == model.grid or pos_embed.shape[-1] != model.num_features:
         return pos_embed
-    if grid[0] * grid[1] != patches:
-        raise WeightsError(
-            f"weights for {model.config.name} with {model.grid[0]}×{model.grid[1]} patches",
-            f"{path} with {patches} positions",
-            "they are neither a square nor the model's own grid; use the img_size of the file",
-        )
-    done["resized"].append(
-        f"pos_embed resampled from {grid[0]}×{grid[1]} to {model.grid[0]}×{model.grid[1]} patches"
-    )
+    (rows, columns), (new_rows, new_columns) = grid, model.grid
+    if rows * columns != patches:
+        asked = f"weights for {model.config.name} with {new_rows}×{new_columns} patches"
+        reason = "neither a square nor the model's own grid; use the img_size of the file"
+        raise WeightsError(asked, f"{path} with {patches} positions", reason)
+    resized.append(f"pos_embed resampled from {rows}×{columns} to {new_rows}×{new_columns} patches")
     return resize_pos_embed(pos_embed, (slot, model.config.class_slot), (grid, model.grid))
 
 
-def _fit_kernel(
-    kernel: Tensor, wanted: Tensor, in_chans: int, done: dict[str, list[str]]
-) -> Tensor:
+def _fit_kernel(kernel: Tensor, wanted: Tensor, resized: list[str]) -> Tensor:
     if kernel.dim() == 5 and kernel.shape[2] == 1:  # a video model's kernel over one frame
         kernel = kernel.squeeze(2)
-    if kernel.dim() == 4 and kernel.shape[1] != in_chans and kernel.shape[2:] == wanted.shape[2:]:
-        done["resized"].append(
-            f"patch_embed converted from {kernel.shape[1]} to {in_chans} image channels"
-        )
-        return convert_channels(kernel, in_chans)
+    old, new = kernel.shape[1], wanted.shape[1]
+    if kernel.dim() == 4 and old != new and kernel.shape[2:] == wanted.shape[2:]:
+        resized.append(f"patch_embed converted from {old} to {new} image channels")
+        return convert_channels(kernel, new)
     return kernel
 
 
 def _refuse_other_model(
-    model: Backbone,
-    tensors: dict[str, Tensor],
-    fitted: dict[str, Tensor],
-    missing: tuple[str, ...],
-    path: Path,
+    model: Backbone, tensors: dict[str, Tensor], fitted: dict[str, Tensor], path: Path
 ) -> None:
-    """Raise unless every parameter but the head's is there in the right shape."""
+    """Raise unless the layers are the model's and all but the head is there in the right shape."""
     asked = f"weights for {model.config.name}"
-    if any(key.startswith("rope.") for key in tensors):
-        reason = "that first release rotates positions and sums directions; use a midclstok file"
-        raise WeightsError(asked, f"{path} of January 2024 (rope keys)", reason)
+    for prefix, reason in _OTHER_KINDS.items():
+        if any(key.startswith(prefix) for key in tensors):
+            raise WeightsError(asked, f"{path} with {prefix.rstrip('.')}", reason)
     wanted = model.state_dict()
-    wrong = [k for k, v in fitted.items() if v.shape != wanted[k].shape]
-    if not wrong and not missing:
-        return
-    key = wrong[0] if wrong else missing[0]
-    given = f"{path} with {key} {tuple(fitted[key].shape)}" if wrong else f"{path} without {key}"
-    why = f"the model has {tuple(wanted[key].shape)}" if wrong else f"{len(missing)} are missing"
-    raise WeightsError(asked, given, f"{why}; {_looks_like(tensors)}")
+    hint = _looks_like(tensors)
+    for key, value in fitted.items():
+        if value.shape != wanted[key].shape:
+            why = f"the model has {tuple(wanted[key].shape)}; {hint}"
+            raise WeightsError(asked, f"{path} with {key} {tuple(value.shape)}", why)
+    missing = [k for k in wanted if k not in fitted and not k.startswith("head.")]
+    if missing:
+        why = f"{len(missing)} parameters are missing; {hint}"
+        raise WeightsError(asked, f"{path} without {missing[0]}", why)
+    surplus = [k for k in tensors if k not in wanted and k.startswith(("layers.", "blocks."))]
+    if surplus:
+        why = f"the model has no such part, and {len(surplus)} like it would be left out; {hint}"
+        raise WeightsError(asked, f"{path} with {surplus[0]}", why)
 
 
 def _looks_like(tensors: dict[str, Tensor]) -> str:
@@ -204,14 +207,12 @@ def _looks_like(tensors: dict[str, Tensor]) -> str:
     return f"the file looks like {shape}" + (f": try {' or '.join(near)}" if near else "")
 
 
-def _family_note(model: Backbone, settings: dict[str, Any]) -> list[str]:
+def _family_note(model: Backbone, trained: str | None) -> list[str]:
     """Vim's and VideoMamba's files have the same names and shapes but not the same meaning."""
-    trained = str(settings.get("model", "")).lower()
-    video = "video" in trained
-    if trained and model.config.family in ("vim", "videomamba"):
-        known = video or "vim" in trained
-        if known and video != (model.config.family == "videomamba"):
-            return [f"the file was trained as {trained}, whose outputs differ from this model's"]
+    name, mine = str(trained or "").lower(), model.config.family
+    theirs = "videomamba" if "video" in name else "vim" if "vim" in name else mine
+    if mine in ("vim", "videomamba") and theirs != mine:
+        return [f"the file was trained as {name}, whose outputs differ from this model's"]
     return []
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from ..errors import RmeetoError
 from ..workflows import options as o
 
-_FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.HelptextFromCommentsOff)
+_FLAT = (
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.OmitSubcommandPrefixes,
+    tyro.conf.HelptextFromCommentsOff,
+)
 
 _COMMANDS = {
     "rebuild": o.RebuildOptions,
@@ -29,12 +33,12 @@ _COMMANDS = {
 
 def _parse(argv: list[str] | None):
     """(command name, its options); tyro prints usage errors itself and exits with 2."""
-    union = None
+    union: Any = None
     for name, cls in _COMMANDS.items():
-        choice = Annotated[cls, tyro.conf.subcommand(name=name)]
+        choice: Any = Annotated[cls, tyro.conf.subcommand(name=name)]
         union = choice if union is None else union | choice
     given = tyro.cli(
-        union,  # type: ignore[arg-type]
+        union,
         prog="rmeeto",
         description="Merge tokens, re-train for minutes, get a faster Vision Mamba or ViT and the proof of it. "
         "Start with `rmeeto rebuild` (a demo that needs nothing), then add --model, --weights and --data.",

@@ -28,8 +28,11 @@ class Console:
         from rich import progress as p
 
         columns = (
-            p.TextColumn("{task.description:<22}"), p.BarColumn(28), p.TaskProgressColumn(),
-            p.TimeRemainingColumn(), p.TextColumn("{task.fields[text]}"),
+            p.TextColumn("{task.description:<22}"),
+            p.BarColumn(28),
+            p.TaskProgressColumn(),
+            p.TimeRemainingColumn(),
+            p.TextColumn("{task.fields[text]}"),
         )
         shown = self._rich.is_terminal and not self._quiet
         with p.Progress(*columns, console=self._rich, disable=not shown) as progress:

@@ -1,4 +1,8 @@
-"""Images → augmented, normalised inputs; each view depends on its image and its seed alone."""
+"""Images → augmented, normalised inputs; each view depends on its image and its seed alone.
+
+Pillow resizes and recolours image by image, on bytes, as the published recipe does; shift, flip and
+erasing run on the batch. Libraries that draw from a global generator could not keep the promise.
+"""
 
 from __future__ import annotations
 

@@ -13,12 +13,11 @@ from ..storage import write_atomic
 from .bars import bars, tokens
 from .charts import Chart, assign_colours, both_sizes, plot
 from .headline import headline, merged_share
-from .measures import before_after, other_groups
+from .measures import STAGES, before_after, other_groups
 from .numbers import THIN, duration, number, plain_text
 from .record import MergePicture, MergeView, Metric, Point, RunRecord, Series
 from .scales import Size
 
-_STAGE_NAMES = {"baseline": "Baseline", "reduced": "Reduced", "retrained": "Re-trained"}
 _BUCKETS = (
     (1, 1, "1 patch"),
     (2, 3, "2–3 patches"),
@@ -74,7 +73,7 @@ def _when(created: str) -> str:
         moment = datetime.fromisoformat(created)
     except ValueError:
         return created
-    zone = "UTC" if moment.utcoffset() == timedelta(0) else f"{moment:%:z}" if moment.tzinfo else ""
+    zone = "UTC" if moment.utcoffset() == timedelta(0) else f"{moment:%z}"  # "" where none
     return f"{moment:%Y-%m-%d %H:%M} {zone}".rstrip()
 
 
@@ -102,12 +101,12 @@ def _figure(title: str, draw: Callable[[Size], str], note: str = "") -> dict[str
 def _stage_chart(record: RunRecord) -> dict[str, Any] | None:
     """Top-1 at each stage with its interval: the fall and the way back."""
     top1 = {m.group: m for m in record.metrics if m.name == "top1" and m.value is not None}
-    found = [(stage, top1[stage]) for stage in _STAGE_NAMES if stage in top1]
+    found = [(stage, top1[stage]) for stage in STAGES if stage in top1]
     if len(found) < 2:
         return None
     points = tuple(_stage_point(x, metric) for x, (_, metric) in enumerate(found))
     series = Series("Top-1", "", "Top-1 accuracy, %", points, "line")
-    categories = tuple(_STAGE_NAMES[stage] for stage, _ in found)
+    categories = tuple(STAGES[stage] for stage, _ in found)
     chart = Chart("Top-1 accuracy at each stage", (series,), categories=categories)
     return _figure(chart.title, lambda size: plot(chart, size))
 
@@ -139,7 +138,7 @@ def _chart(title: str, series: Sequence[Series], colours: Mapping[str, int]) -> 
 def _training(record: RunRecord) -> list[dict[str, Any]]:
     """Curves of losses and of accuracies, the latter with the stages before as dashed lines."""
     before = [
-        (_STAGE_NAMES[stage].lower(), metric.value)
+        (STAGES[stage].lower(), metric.value)
         for metric in record.metrics
         for stage in ("baseline", "reduced")
         if metric.name == "top1" and metric.group == stage and metric.value is not None

@@ -36,7 +36,7 @@ def flat_options(cls: type, settings: dict[str, Any]) -> Any:
     """An options dataclass from its flags by name; an unknown one is an `UnknownNameError`."""
     default = cls()
     groups = {f.name: getattr(default, f.name) for f in dataclasses.fields(cls)}
-    nested = {k: v for k, v in groups.items() if dataclasses.is_dataclass(v)}
+    nested: dict[str, Any] = {k: v for k, v in groups.items() if dataclasses.is_dataclass(v)}
     flags = {f.name: k for k, v in nested.items() for f in dataclasses.fields(v)}
     own = set(groups) - set(nested)
     changes: dict[str, dict[str, Any]] = {k: {} for k in nested}

@@ -15,8 +15,12 @@ def run(options: DoctorOptions, ui: Watcher | None = None) -> RunRecord:
     columns = tuple(rows[0])
     table = Table("Kernels", columns, tuple(tuple(row[c] for c in columns) for row in rows))
     native = sum(row["backend"] == "native" for row in rows)
-    headline = f"{native} of {len(rows)} ops run natively." if native else (
-        "No native kernels: everything works, slowly. Install a C++ compiler and run `pip install .` again."
+    headline = (
+        f"{native} of {len(rows)} ops run natively."
+        if native
+        else (
+            "No native kernels: everything works, slowly. Install a C++ compiler and run `pip install .` again."
+        )
     )
     record = start_record("doctor", options, tables=(table,), headline=headline)
     if options.out:

@@ -38,7 +38,9 @@ class RunFolder:
         self.path = Path(path)
         self.stages = self.path / "stages"
         if self.path.exists() and not self.path.is_dir():
-            raise ConfigError("a run folder", str(path), "a file is in the way; choose another --out")
+            raise ConfigError(
+                "a run folder", str(path), "a file is in the way; choose another --out"
+            )
         decisive = {"settings": _decisive(to_dict(options)), "inputs": inputs}
         self.fingerprint = fingerprint(decisive)
         if resume:
@@ -68,7 +70,9 @@ class RunFolder:
             write_atomic(file, json.dumps(to_dict(compute())))
         return json.loads(file.read_text())
 
-    def arrays(self, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def arrays(
+        self, name: str, compute: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
         """As `value`, for a dict of arrays."""
         file = self.stages / f"{name}.npz"
         if not file.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..data import ArraySource
 from ..reporting import RunRecord, Table
 from ..tokens import reduce_
@@ -23,15 +25,19 @@ def run(options: InspectOptions, ui: Watcher | None = None) -> RunRecord:
     reducer = build_reducer(options.reduction)
     metrics, layers, tables, pictures = list(dense), [dense_layers], [], []
     if reducer is not None:
-        reduce_(job.model, reducer)
+        reduced: Any = reduce_(job.model, reducer)
         cost, reduced_layers = measure.cost_metrics(job.model, "reduced")
         metrics, layers = metrics + cost, [*layers, reduced_layers]
-        ui.note(str(job.model.reduction.summary()))
+        ui.note(str(reduced.reduction.summary()))
     tables.append(_weights(job.model))
     if options.image:
-        shown = ArraySource(read_image(options.image)[None], [0], [options.image.name], options.image.name)
+        shown = ArraySource(
+            read_image(options.image)[None], [0], [options.image.name], options.image.name
+        )
         pictures = measure.pictures(job.model, shown, job.preprocessing, 1)
-    folder = RunFolder(default_out(options.run, "inspect"), options, {"model": job.identity}, resume=False)
+    folder = RunFolder(
+        default_out(options.run, "inspect"), options, {"model": job.identity}, resume=False
+    )
     record = start_record(
         "inspect", options, folder.fingerprint, metrics=metrics, tokens_per_layer=layers,
         tables=tables, pictures=pictures, warnings=job.warnings,
@@ -41,5 +47,8 @@ def run(options: InspectOptions, ui: Watcher | None = None) -> RunRecord:
 
 
 def _weights(model) -> Table:
-    rows = tuple((k, "×".join(map(str, v.shape)), str(v.dtype).split(".")[-1]) for k, v in model.state_dict().items())
+    rows = tuple(
+        (k, "×".join(map(str, v.shape)), str(v.dtype).split(".")[-1])
+        for k, v in model.state_dict().items()
+    )
     return Table("Weights", ("tensor", "shape", "type"), rows)

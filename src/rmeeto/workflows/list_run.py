@@ -17,14 +17,19 @@ from .ui import Watcher
 def run(options: ListOptions, ui: Watcher | None = None) -> RunRecord:
     """Models, reducers, recipes and augmentations whose names match the pattern."""
     kinds = {
-        "Models": {name: "" for name in list_models()},
+        "Models": dict.fromkeys(list_models(), ""),
         "Reducers": {name: _first_line(REDUCERS.get(name)) for name in REDUCERS},
-        "Recipes": {name: f"{r.epochs} epochs, batch {r.batch_size}, lr {r.lr}" for name, r in PRESETS.items()},
-        "Augmentations": {name: "" for name in AUGMENTS},
+        "Recipes": {
+            name: f"{r.epochs} epochs, batch {r.batch_size}, lr {r.lr}"
+            for name, r in PRESETS.items()
+        },
+        "Augmentations": dict.fromkeys(AUGMENTS, ""),
     }
     tables = []
     for kind, entries in kinds.items():
-        rows = tuple((n, about) for n, about in entries.items() if fnmatch.fnmatch(n, options.pattern))
+        rows = tuple(
+            (n, about) for n, about in entries.items() if fnmatch.fnmatch(n, options.pattern)
+        )
         if rows:
             tables.append(Table(kind, ("name", "about"), rows))
     record = start_record("list", options, tables=tuple(tables), headline="Available in rmeeto.")

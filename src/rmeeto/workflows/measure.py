@@ -12,7 +12,7 @@ from ..backbones import Backbone
 from ..data import ImageSource, Preprocessing, as_image
 from ..evaluation import Interval, Predictions, paired_difference, predict
 from ..profiling import ImageInput, NoiseInput, SpeedResult, Stop, compare_speed, count_flops
-from ..reporting import LayerTokens, MergePicture, Metric
+from ..reporting import LayerTokens, MergePicture, Metric, Point
 from ..reporting.figures import merge_picture, patch_sources
 from .folder import RunFolder
 from .options import DataOptions, SpeedOptions
@@ -51,12 +51,14 @@ def _arrays(found: Predictions) -> dict[str, np.ndarray]:
 def interval_metric(name: str, interval: Interval, group: str, **extra: Any) -> Metric:
     """A metric from an `Interval`."""
     unit = {"pt": "points"}.get(interval.unit, interval.unit)
-    return Metric(name, interval.value, unit, low=interval.low, high=interval.high, group=group, **extra)
+    return Metric(
+        name, interval.value, unit, low=interval.low, high=interval.high, group=group, **extra
+    )
 
 
 def paired_change(base: np.ndarray, other: np.ndarray, name: str, group: str, seed: int) -> Metric:
     """Change in accuracy against the baseline on the same images, in points."""
-    difference = paired_difference(base, other, seed=seed)
+    difference = paired_difference(other, base, seed=seed)
     note = "paired bootstrap over the same images"
     return interval_metric(name, difference, group, note=note)
 
@@ -82,7 +84,9 @@ def measure_speed(
 ) -> SpeedResult:
     """Interleaved timing of models, the first one being the baseline."""
     base = next(iter(models.values()))
-    make = ImageInput(source, Preprocessing(**base.config.preprocessing)) if source else _noise(base)
+    make = (
+        ImageInput(source, Preprocessing(**base.config.preprocessing)) if source else _noise(base)
+    )
     return compare_speed(
         models, make, options.batches, Stop(budget_seconds=options.speed_seconds),
         flops={k: count_flops(m, "full").macs for k, m in models.items()},
@@ -104,7 +108,11 @@ def speed_metrics(result: dict[str, Any], groups: Mapping[str, str]) -> list[Met
         metrics.append(Metric(f"images_per_s@{batch}", t["images_per_second"], "images/s",
                               low=batch / t["p80"], high=batch / t["p20"], group=group,
                               note="median; 20th to 80th percentile"))  # fmt: skip
-        for name, key in (("latency_p50", "median"), ("latency_p80", "p80"), ("latency_p95", "p95")):
+        for name, key in (
+            ("latency_p50", "median"),
+            ("latency_p80", "p80"),
+            ("latency_p95", "p95"),
+        ):
             metrics.append(Metric(f"{name}@{batch}", 1000 * t[key], "ms", "lower", group=group))
     for s in result["speedups"]:
         ratio, group = s["ratio"], groups[s["label"]]
@@ -129,7 +137,9 @@ def pictures(
         with torch.inference_mode():
             states = model.forward_intermediates(batch, [k - 1 for k in shown])
         views = {
-            f"after block {k}: {state.tokens.shape[1]} tokens": patch_sources(state.source[0].numpy(), slots)
+            f"after block {k}: {state.tokens.shape[1]} tokens": patch_sources(
+                state.source[0].numpy(), slots
+            )
             for k, state in zip(shown, states, strict=True)
         }
         title = f"{source.item_name(index)}: {source.classes[int(source.labels[index])]}"
@@ -137,6 +147,8 @@ def pictures(
     return made
 
 
-def curve_points(rows: Sequence[dict[str, Any]], x: str) -> tuple[tuple, ...]:
-    """Points (x, accuracy, low, high, label) of a curve over r."""
-    return tuple((row[x], row["value"], row["low"], row["high"], f"r = {row['r']}") for row in rows)
+def curve_points(rows: Sequence[dict[str, Any]], x: str) -> tuple[Point, ...]:
+    """Points of a curve over r, or of ``x`` in general."""
+    return tuple(
+        Point(row[x], row["value"], row["low"], row["high"], f"r = {row['r']}") for row in rows
+    )

@@ -35,9 +35,15 @@ def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
                 bad.append(f"{path}: {error.reason}")
             bar.update(done + 1, len(files), path.name)
     if bad and not rows:
-        raise DataError("images to classify", ", ".join(map(str, options.images)), f"none could be read; {bad[0]}")
+        raise DataError(
+            "images to classify",
+            ", ".join(map(str, options.images)),
+            f"none could be read; {bad[0]}",
+        )
     table = Table("Predictions", ("image", "rank", "class", "confidence %"), tuple(rows))
-    folder = RunFolder(default_out(options.run, "predict"), options, {"model": job.identity}, resume=False)
+    folder = RunFolder(
+        default_out(options.run, "predict"), options, {"model": job.identity}, resume=False
+    )
     record = start_record(
         "predict", options, folder.fingerprint, tables=(table,), warnings=job.warnings,
         skipped={"unreadable": {"count": len(bad), "names": bad[:20]}} if bad else {},
@@ -50,14 +56,18 @@ def image_files(given: Sequence[Path]) -> Iterator[Path]:
     """The files among ``given``, and the image files in its folders, sorted."""
     for path in given:
         if not path.exists():
-            raise DataError("an image or a folder of images", str(path), "no such path; check the spelling")
+            raise DataError(
+                "an image or a folder of images", str(path), "no such path; check the spelling"
+            )
         if path.is_file():
             yield path
             continue
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
         if not found:
             known = ", ".join(sorted(_SUFFIXES))
-            raise DataError("an image or a folder of images", str(path), f"no image in it; known: {known}")
+            raise DataError(
+                "an image or a folder of images", str(path), f"no image in it; known: {known}"
+            )
         yield from found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..data import Subset
 from ..errors import ConfigError, RmeetoError
 from ..evaluation import accuracies, bootstrap, correct, predict
 from ..profiling import gain_over_size_line, peak_memory
-from ..reporting import Metric, RunRecord, Series
+from ..reporting import Metric, Point, RunRecord, Series
 from ..retrain import retrain
 from ..tokens import reduce_
 from . import measure
@@ -72,7 +73,11 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     apply_threads(options.run)
     reducer = build_reducer(options.reduction)
     if reducer is None:
-        raise ConfigError("a reduction to rebuild with", "--method none", "use --method rmeeto, or `rmeeto evaluate`")
+        raise ConfigError(
+            "a reduction to rebuild with",
+            "--method none",
+            "use --method rmeeto, or `rmeeto evaluate`",
+        )
     splits = open_splits(options.data, options.run.seed)
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     build_recipe(options.training, options.run.seed)  # a bad recipe should fail before the work
@@ -83,7 +88,13 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
 
 def _evaluate(run_: _Run, stage: str, model: Backbone) -> None:
     logits, labels, skipped = measure.evaluate_stage(
-        run_.folder, stage, model, run_.splits.evaluation, run_.job.preprocessing, run_.options.data, run_.ui
+        run_.folder,
+        stage,
+        model,
+        run_.splits.evaluation,
+        run_.job.preprocessing,
+        run_.options.data,
+        run_.ui,
     )
     seed = run_.options.run.seed
     run_.correct[stage] = correct(logits, labels)
@@ -91,7 +102,9 @@ def _evaluate(run_: _Run, stage: str, model: Backbone) -> None:
         run_.metrics.append(measure.interval_metric(name, interval, stage))
     if stage != "baseline":
         base = run_.correct["baseline"]
-        run_.metrics.append(measure.paired_change(base, run_.correct[stage], "top1_change", stage, seed))
+        run_.metrics.append(
+            measure.paired_change(base, run_.correct[stage], "top1_change", stage, seed)
+        )
     if skipped["count"]:
         run_.skipped[stage] = skipped
     value = 100 * run_.correct[stage].mean()
@@ -135,7 +148,9 @@ def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone
                 resume=options.run.resume,
             )  # fmt: skip
         provenance = {"command": "rebuild", "recipe": to_dict(recipe), "from": options.model.model}
-        save_model(reduced, model_dir, {"classes": run_.splits.train.classes, "provenance": provenance})
+        save_model(
+            reduced, model_dir, {"classes": run_.splits.train.classes, "provenance": provenance}
+        )
         return to_dict(result)
 
     history = folder.value("retrain", compute)
@@ -158,8 +173,9 @@ def _report(
     run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
     run_.metrics += _size_line(run_)
     record = start_record(
-        "rebuild", options, folder.fingerprint, warnings=run_.job.warnings, metrics=run_.metrics, series=_series(run_, curve), history=history["history"],
-        tokens_per_layer=tokens, skipped=run_.skipped,
+        "rebuild", options, folder.fingerprint, warnings=run_.job.warnings, metrics=run_.metrics,
+        series=_series(run_, curve), history=history["history"], tokens_per_layer=tokens,
+        skipped=run_.skipped,
         pictures=measure.pictures(trained, run_.splits.evaluation, run_.job.preprocessing, options.pictures),
         timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},
     )  # fmt: skip
@@ -183,19 +199,23 @@ def _memory(run_: _Run, models: dict[str, Backbone]) -> list[Metric]:
 
 def _size_line(run_: _Run) -> list[Metric]:
     """Gain over the line through unreduced siblings, when their records were given."""
-    family = []
-    for path in run_.options.sizes:
-        sibling = RunRecord.load(path)
-        family.append((sibling.metric("gflops_full").value, sibling.metric("top1").value))
-    if not family:
+    if not run_.options.sizes:
         return []
-    value = {(m.name, m.group): m.value for m in run_.metrics}
-    family.append((value["gflops_full", "baseline"], value["top1", "baseline"]))
-    gain = gain_over_size_line(family, (value["gflops_full", "retrained"], value["top1", "retrained"]))
+    siblings = [RunRecord.load(path) for path in run_.options.sizes]
+    family = [_place(record.metrics, "baseline") for record in siblings]
+    gain = gain_over_size_line(
+        [*family, _place(run_.metrics, "baseline")], _place(run_.metrics, "retrained")
+    )
     if gain.gain is None:
         run_.ui.note(f"no gain over the size line: {gain.reason}")
         return []
-    return [Metric("gain_over_size_line", gain.gain.value, "points", group="retrained")]
+    return [Metric("gain_over_size_line", gain.gain, "points", group="retrained")]
+
+
+def _place(metrics: Iterable[Metric], group: str) -> tuple[float, float]:
+    """(GFLOPs, accuracy in percent) of one stage."""
+    value = {m.name: m.value for m in metrics if m.group == group}
+    return value["gflops_full"] or 0.0, value["top1"] or 0.0
 
 
 def _series(run_: _Run, curve: list[dict]) -> list[Series]:
@@ -215,8 +235,7 @@ def _speed_series(run_: _Run, value: dict) -> list[Series]:
         points = []
         for stage in ("baseline", "retrained"):
             top1, speed = value["top1", stage], value[f"images_per_s@{batch}", stage]
-            points.append((speed.value, top1.value, top1.low, top1.high, stage))
+            points.append(Point(speed.value, top1.value, top1.low, top1.high, stage))
         series.append(Series(f"batch {batch}", "images per second", "top-1 (%)", tuple(points),
                              "scatter", "Accuracy against measured speed"))  # fmt: skip
     return series
-

@@ -11,8 +11,16 @@ import torch
 
 from ..backbones import Backbone, create_model, load_model, weights_fingerprint
 from ..config import fingerprint
-from ..data import ImageSource, Preprocessing, Subset, open_source, split_validation
-from ..errors import ConfigError, DataError
+from ..data import (
+    ImageSource,
+    Preprocessing,
+    Subset,
+    available_splits,
+    cache,
+    open_source,
+    split_validation,
+)
+from ..errors import ConfigError
 from ..reducers import REDUCERS
 from ..retrain import Recipe, RecipeFile, preset
 from ..tokens import restore_
@@ -71,7 +79,9 @@ def open_model(
     else:
         if classes is not None:
             overrides.setdefault("num_classes", len(classes))
-        model = create_model(options.model, options.weights, ema=options.ema, seed=seed, **overrides)
+        model = create_model(
+            options.model, options.weights, ema=options.ema, seed=seed, **overrides
+        )
         if model.load_report is not None:
             notes += model.load_report.warnings()
     if model.reduction is not None and not keep_reduction:
@@ -80,7 +90,9 @@ def open_model(
     for note in notes:
         ui.note(note)
     model.eval()
-    return Job(model, Preprocessing(**model.config.preprocessing), tuple(notes), weights_fingerprint(model))
+    return Job(
+        model, Preprocessing(**model.config.preprocessing), tuple(notes), weights_fingerprint(model)
+    )
 
 
 @dataclass(frozen=True)
@@ -93,34 +105,40 @@ class Splits:
 
     def identity(self) -> str:
         """Fingerprint of all three."""
-        return fingerprint([s.fingerprint() for s in (self.train, self.validation, self.evaluation)])
+        return fingerprint(
+            [s.fingerprint() for s in (self.train, self.validation, self.evaluation)]
+        )
 
 
 def open_evaluation(options: DataOptions) -> ImageSource:
-    """The images that results are reported on: the test split, else the validation split."""
-    source = _first_split(options.data, ("test", "val"))
-    return Subset(source, range(min(options.limit, len(source)))) if options.limit else source
+    """The images that results are reported on: the test split, else val, else all there are."""
+    found = available_splits(options.data)
+    name = next((split for split in ("test", "val") if split in found), "test")
+    source = open_source(options.data, name)
+    return _first(source, options.limit)
 
 
 def open_splits(options: DataOptions, seed: int) -> Splits:
-    """Training, validation and evaluation images; choosing never sees the evaluation images."""
-    evaluation = open_evaluation(options)
+    """Training, validation and evaluation images; no image is in two of them.
+
+    Data without a split of its own for validation, or for evaluation, has it split off the
+    training images (``options.validation`` of them each), the same way for the same seed.
+    """
+    found = available_splits(options.data)
     train = open_source(options.data, "train")
-    try:
-        open_source(options.data, "test")
+    if "test" in found or "val" in found:
+        evaluation = open_source(options.data, "test" if "test" in found else "val")
+    else:
+        train, evaluation = split_validation(train, options.validation, seed)
+    if "test" in found and "val" in found:
         validation = open_source(options.data, "val")
-    except DataError:
-        train, validation = split_validation(train, options.validation, seed)
-    return Splits(train, validation, evaluation)
+    else:
+        train, validation = split_validation(train, options.validation, seed + 1)
+    return Splits(cache(train), cache(validation), cache(_first(evaluation, options.limit)))
 
 
-def _first_split(spec: str, names: tuple[str, ...]) -> ImageSource:
-    for name in names[:-1]:
-        try:
-            return open_source(spec, name)
-        except DataError:
-            continue
-    return open_source(spec, names[-1])
+def _first(source: ImageSource, limit: int | None) -> ImageSource:
+    return Subset(source, range(min(limit, len(source)))) if limit else source
 
 
 def build_reducer(options: ReductionOptions):
@@ -130,18 +148,21 @@ def build_reducer(options: ReductionOptions):
     cls = REDUCERS.get(options.method)
     targets = {k: getattr(options, k) for k in ("r", "ratio", "final_tokens", "gflops")}
     given = {k: v for k, v in targets.items() if v is not None} or {"r": _DEFAULT_R}
-    given |= {k: getattr(options, k) for k in ("metric", "compat") if getattr(options, k) is not None}
+    given |= {
+        k: getattr(options, k) for k in ("metric", "compat") if getattr(options, k) is not None
+    }
     known = {f.name for f in dataclasses.fields(cls)}
     for name in set(given) - known:
         raise ConfigError(
-            f"--{name.replace('_', '-')} with --method {options.method}", str(given[name]),
-            f"that method has no such setting; leave it out, or use --method rmeeto",
+            f"--{name.replace('_', '-')} with --method {options.method}",
+            str(given[name]),
+            "that method has no such setting; leave it out, or use --method rmeeto",
         )
     return cls(**given, sites=parse_sites(options.sites))
 
 
 def parse_sites(text: str | None) -> str | int | tuple[int, ...] | None:
-    """"even" stays a word, "4" is an interval, "2,4,8" a list of layers."""
+    """ "even" stays a word, "4" is an interval, "2,4,8" a list of layers."""
     if text is None or text in ("even", "odd", "all"):
         return text
     try:

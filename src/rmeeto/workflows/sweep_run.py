@@ -30,7 +30,10 @@ def run(options: SweepOptions, ui: Watcher | None = None) -> RunRecord:
     job = open_model(options.model, source.classes, ui, options.run.seed)
     inputs = {"model": job.identity, "data": source.fingerprint()}
     folder = RunFolder(default_out(options.run, "sweep"), options, inputs, options.run.resume)
-    rows = [_cell(options, job, source, folder, ui, *cell, reducer) for cell, reducer in reducers.items()]
+    rows = [
+        _cell(options, job, source, folder, ui, *cell, reducer)
+        for cell, reducer in reducers.items()
+    ]
     table = Table(
         "Training-free accuracy", ("method", "r", "top-1 %", "low", "high", "GFLOPs", "note"),
         tuple((x["method"], x["r"], x.get("value"), x.get("low"), x.get("high"), x.get("gflops"),
@@ -44,7 +47,14 @@ def run(options: SweepOptions, ui: Watcher | None = None) -> RunRecord:
 
 
 def _cell(
-    options: SweepOptions, job: Job, source, folder: RunFolder, ui: Watcher, method: str, r: int, reducer
+    options: SweepOptions,
+    job: Job,
+    source,
+    folder: RunFolder,
+    ui: Watcher,
+    method: str,
+    r: int,
+    reducer,
 ) -> dict[str, Any]:
     """One method at one r; an r that the model can't take is noted, not fatal to the others."""
     try:
@@ -65,7 +75,12 @@ def _series(rows: list[dict[str, Any]]) -> tuple[Series, ...]:
     series = []
     for method in dict.fromkeys(row["method"] for row in rows):
         known = [row for row in rows if row["method"] == method and "value" in row]
-        for x, label in (("r", "r (tokens removed at each site)"), ("gflops", "GFLOPs, as papers count")):
+        for x, label in (
+            ("r", "r (tokens removed at each site)"),
+            ("gflops", "GFLOPs, as papers count"),
+        ):
             points = measure.curve_points(known, x)
-            series.append(Series(method, label, "top-1 (%)", points, "line", f"Accuracy against {label}"))
+            series.append(
+                Series(method, label, "top-1 (%)", points, "line", f"Accuracy against {label}")
+            )
     return tuple(series)

@@ -22,7 +22,9 @@ def run(options: TrainOptions, ui: Watcher | None = None) -> RunRecord:
     apply_threads(options.run)
     recipe = build_recipe(options.training, options.run.seed)
     splits = open_splits(options.data, options.run.seed)
-    overrides = {k: getattr(options, k) for k in ("embed_dim", "depth") if getattr(options, k) is not None}
+    overrides = {
+        k: getattr(options, k) for k in ("embed_dim", "depth") if getattr(options, k) is not None
+    }
     job = open_model(options.model, splits.train.classes, ui, options.run.seed, **overrides)
     inputs = {"model": job.identity, "data": splits.identity()}
     folder = RunFolder(default_out(options.run, "train"), options, inputs, options.run.resume)
@@ -34,7 +36,11 @@ def run(options: TrainOptions, ui: Watcher | None = None) -> RunRecord:
                 preprocessing=job.preprocessing, on_event=watch(bar), resume=options.run.resume,
             )  # fmt: skip
         provenance = {"command": "train", "recipe": to_dict(recipe), "data": splits.train.name}
-        save_model(job.model, folder.path / "model", {"classes": splits.train.classes, "provenance": provenance})
+        save_model(
+            job.model,
+            folder.path / "model",
+            {"classes": splits.train.classes, "provenance": provenance},
+        )
         return to_dict(result)
 
     result = folder.value("train", compute)
@@ -43,7 +49,9 @@ def run(options: TrainOptions, ui: Watcher | None = None) -> RunRecord:
         folder, "baseline", model, splits.evaluation, job.preprocessing, options.data, ui
     )
     found = accuracies(logits, labels, seed=options.run.seed)
-    metrics = [measure.interval_metric(name, interval, "baseline") for name, interval in found.items()]
+    metrics = [
+        measure.interval_metric(name, interval, "baseline") for name, interval in found.items()
+    ]
     record = start_record(
         "train", options, folder.fingerprint, metrics=metrics + measure.cost_metrics(model, "baseline")[0],
         history=result["history"], timings={"train": 60 * result["minutes"]}, warnings=job.warnings,

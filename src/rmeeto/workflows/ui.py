@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -22,7 +22,7 @@ class Watcher(Protocol):
         """A line worth reading, such as a warning or an estimate."""
         ...
 
-    def bar(self, title: str):
+    def bar(self, title: str) -> AbstractContextManager[Bar]:
         """Context manager that yields a `Bar`."""
         ...
 

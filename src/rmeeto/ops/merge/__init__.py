@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import dispatch
 from . import body, native, op, reference  # noqa: F401  (op registers torch.ops.rmeeto.…)
-from .checks import DISTANCES, check_free, check_match, check_slots
+from .checks import DISTANCES, check_free, check_match, check_range, check_slots
 
 __all__ = ["DISTANCES", "bipartite_match", "merge_tokens", "slot_sum"]
 
@@ -83,6 +83,8 @@ def slot_sum(x: Tensor, weight: Tensor | None, assign: Tensor, m: int) -> Tensor
     backend = dispatch.choose("merge_tokens", native.slot_obstacle(x, weight))
     if backend == "native":
         return torch.ops.rmeeto.slot_sum(x, weight, assign, m)
+    if not torch.compiler.is_compiling():
+        check_range("slot_sum", assign, m)
     return (body if backend == "torch" else reference).slot_sum(x, weight, assign, m)
 
 
@@ -110,4 +112,6 @@ def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[
     backend = dispatch.choose("merge_tokens", native.slot_obstacle(tokens, size))
     if backend == "native":
         return torch.ops.rmeeto.merge_tokens(tokens, size, assign, m)
+    if not torch.compiler.is_compiling():
+        check_range("merge_tokens", assign, m)
     return (body if backend == "torch" else reference).merge_tokens(tokens, size, assign, m)

@@ -57,6 +57,14 @@ def check_slots(asked: str, x: Tensor, weight: Tensor | None, assign: Tensor) ->
         raise ShapeError(asked, given, "weights must be (B, N), one value a row")
 
 
+def check_range(asked: str, assign: Tensor, m: int) -> None:
+    """Refuse slots that point nowhere; on other devices than the CPU it would cost a wait."""
+    if assign.device.type == "cpu" and assign.numel():
+        low, high = assign.aminmax()
+        if low < 0 or high > m:
+            raise bad_slot(asked, m)
+
+
 def bad_slot(asked: str, m: int) -> ShapeError:
     """The error for an assignment that points nowhere."""
     return ShapeError(asked, f"an assign with slots outside 0 … {m}", f"use {m} to drop a row")
