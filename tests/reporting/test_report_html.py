@@ -9,7 +9,7 @@ import pytest
 from rmeeto.reporting import MergeView, Metric, RunRecord, Series, Table, Verdict, write_report
 from rmeeto.reporting.html import report_html
 
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+VOID = {"meta", "link", "img", "br", "hr", "wbr"}
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}<img src=x onerror=alert(1)>"
 SECTIONS = {
     "before-after": {"metrics": ()},
@@ -188,6 +188,24 @@ def test_a_colour_stays_with_its_name(full_record):
     text = report_html(full_record)
     found = re.findall(r'<g class="(s-?\d)"[^>]*><[^>]*><title>merge \+ re-train, ', text)
     assert len(set(found)) <= 1
+
+
+def test_nested_settings_are_flat_and_name_the_run():
+    config = {"model": {"model": "vim_tiny"}, "data": {"data": "demo", "limit": 64}, "none": {}}
+    text = report_html(RunRecord("rebuild", config=config))
+    assert "vim_tiny on demo" in text
+    assert "<dt>data.<wbr>limit</dt><dd>64</dd>" in text
+
+
+def test_notes_stand_below_the_table(full_record):
+    text = report_html(full_record)
+    assert "<li>Top-1, paired change: same images, bootstrap</li>" in text
+
+
+def test_long_tables_are_folded():
+    rows = [[i] for i in range(41)]
+    assert "41 rows</summary>" in report_html(RunRecord("x", tables=[Table("t", ["n"], rows)]))
+    assert "<summary>" not in report_html(RunRecord("x", tables=[Table("t", ["n"], rows[:40])]))
 
 
 def test_written_file_is_the_page(full_record, tmp_path):

@@ -104,6 +104,26 @@ def test_headline_without_parts(record, words):
     assert plain(headline(record)) == words
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-2.0, 1.0, "Lost 0.5 points (within the noise)."),
+        (-2.0, -0.1, "Lost 0.5 points."),
+        (None, None, "Lost 0.5 points."),
+    ],
+)
+def test_headline_admits_noise_in_accuracy(low, high, words):
+    record = stages(80, 79.5)
+    changed = Metric("top1_change", -0.5, "points", low=low, high=high, group="reduced")
+    record = dataclasses.replace(record, metrics=(*record.metrics, changed))
+    assert plain(headline(record)) == words
+
+
+def test_headline_admits_noise_in_speed():
+    record = RunRecord("bench", metrics=[Metric("speedup@8", 1.04, "×", low=0.97, high=1.1)])
+    assert headline(record) == "No faster or slower than the noise at batch 8."
+
+
 def test_merged_share_is_of_block_means():
     layers = [LayerTokens("baseline", [10, 10]), LayerTokens("reduced", [10, 5])]
     assert merged_share(RunRecord("x", tokens_per_layer=layers)) == pytest.approx(0.25)

@@ -43,6 +43,7 @@ def test_lr_scales_with_the_batch_unless_told_not_to():
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"epochs": float("inf")}, {"lr": float("nan")},
         {"epochs": 0.0}, {"max_steps": 0}, {"minutes": -1.0}, {"batch_size": 0}, {"accumulate": 0},
         {"lr": 0.0}, {"min_lr": -1e-6}, {"warmup": -0.1}, {"weight_decay": -0.1},
         {"betas": (0.9, 1.0)}, {"betas": (0.9,)}, {"eps": 0.0}, {"clip_grad": 0.0},

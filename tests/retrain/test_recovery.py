@@ -40,13 +40,13 @@ def test_retraining_wins_back_most_of_what_merging_cost(tmp_path):
     retrain(full, scratch, train, val, tmp_path / "full", preprocessing=PREPROCESSING)
     reduced = vim()
     reduced.load_state_dict(full.state_dict())
-    rmeeto.reduce_(reduced, rmeeto.RMeeTo(r=2))
+    rmeeto.reduce_(reduced, rmeeto.RMeeTo(r=4))
     baseline, merged = accuracy(full, test), accuracy(reduced, test)
-    small = PRESETS["small"].changed(epochs=6.0, batch_size=32, augment="none", lr=4e-3)
+    small = PRESETS["small"].changed(epochs=4.0, batch_size=32, augment="none", lr=4e-3)
     retrain(
         reduced, small, train, val, tmp_path / "small", preprocessing=PREPROCESSING, teacher=full
     )
     rebuilt = accuracy(reduced, test)
     assert baseline > 0.9
-    assert merged < baseline - 0.15
-    assert (rebuilt - merged) / (baseline - merged) > 0.5
+    assert merged < baseline - 0.1
+    assert (rebuilt - merged) / (baseline - merged) > 0.7

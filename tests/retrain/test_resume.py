@@ -9,6 +9,7 @@ import torch
 from killed import train as train_slow
 from toys import PREPROCESSING, RECIPE, TRAIN, VAL, Toy, images, timeless, weights
 
+import rmeeto
 from rmeeto.data import Preprocessing
 from rmeeto.errors import ConfigError, StorageError, WeightsError
 from rmeeto.retrain import Finished, Started, checkpoint, retrain
@@ -164,6 +165,19 @@ def test_another_model_is_refused(tmp_path):
     train(Toy(), tmp_path)
     with pytest.raises(ConfigError, match=r"model\."):
         train(Wider(), tmp_path)
+
+
+def test_another_reduction_is_refused_by_the_setting_that_differs(tmp_path):
+    def reduced(r):
+        model = rmeeto.create_model(
+            "vim_test", img_size=8, patch_size=2, in_chans=1, num_classes=4, embed_dim=8, depth=2
+        )
+        return rmeeto.reduce_(model, rmeeto.RMeeTo(r=r))
+
+    recipe = SAVING.changed(max_steps=1)
+    train(reduced(2), tmp_path, recipe)
+    with pytest.raises(ConfigError, match=r"model\.reduction\.r: 3 now, 2 there"):
+        train(reduced(3), tmp_path, recipe)
 
 
 def test_what_does_not_decide_the_result_may_change(tmp_path):

@@ -71,7 +71,7 @@ def test_video_schedule():
 @pytest.mark.parametrize(
     ("sites", "layers"),
     [
-        ("even", [2, 4]), ("odd", [1, 3, 5]), ("all", [0, 1, 2, 3, 4, 5]), (None, [2, 4]),
+        ("even", [2, 4]), ("odd", [1, 3, 5]), (None, [2, 4]),
         (1, [1, 2, 3, 4, 5]), (2, [2, 4]), (3, [3]), ((0, 5), [0, 5]), ([1, 2], [1, 2]),
     ],
 )  # fmt: skip
@@ -82,6 +82,11 @@ def test_sites(sites, layers):
     assert site_blocks(config.sites, paired) == tuple(2 * i + 1 for i in layers)
     removals = resolve(config, paired).removals
     assert [i for i, r in enumerate(removals) if r] == [2 * i + 1 for i in layers]
+
+
+def test_all_sites_are_those_with_a_block_before_them():
+    assert site_blocks("all", FakeHost(depth=4)) == (1, 2, 3)
+    assert site_blocks("all", FakeHost(depth=4, per_layer=2)) == (1, 3, 5, 7)
 
 
 @pytest.mark.parametrize(

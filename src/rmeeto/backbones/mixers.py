@@ -101,15 +101,13 @@ class BidirectionalMamba(nn.Module):
         x, z = self.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)
         ahead, ahead_features = self._scan(x, z, self.direction(reverse=False), taps)
         back, back_features = self._scan(x, z, self.direction(reverse=True), taps)
-        mixed = self._combine(ahead, back).transpose(1, 2)
-        features = {k: self._combine(v, back_features[k]) for k, v in ahead_features.items()}
+        mixed = (ahead + back).transpose(1, 2)
+        features = {k: self.scale * (v + back_features[k]) for k, v in ahead_features.items()}
         if "mixer_out" in taps:
-            features["mixer_out"] = mixed
-        return self.out_proj(mixed), features
-
-    def _combine(self, ahead: Tensor, back: Tensor) -> Tensor:
-        total = ahead + back
-        return total if self.scale == 1 else total * self.scale
+            features["mixer_out"] = self.scale * mixed
+        # The halving goes into the small weight: the same to the last bit, one pass less.
+        weight = self.out_proj.weight
+        return F.linear(mixed, weight if self.scale == 1 else weight * self.scale), features
 
     def _scan(
         self, x: Tensor, z: Tensor, way: Direction, taps: frozenset[str]

@@ -100,7 +100,7 @@ def load_weights(model: Backbone, weights: str | Path, *, ema: bool | None = Non
 
 
 def _saved_config(path: Path) -> BackboneConfig | None:
-    """Settings of a model of ours that lie beside its weights; they tell the grid of its patches."""
+    """Settings of a model of ours beside its weights: they tell the grid of its patches."""
     beside = path.with_name("config.json")
     if path.name != "model.safetensors" or not beside.is_file():
         return None

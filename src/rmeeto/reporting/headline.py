@@ -36,11 +36,11 @@ def _accuracy(record: RunRecord) -> list[str]:
     base, reduced, retrained = (_value(record, "top1", stage) for stage in STAGES)
     told = []
     if base is not None and reduced is not None:
-        told.append(_lost(base - reduced))
+        told.append(_lost(base - reduced) + _noise(record, "reduced"))
     if reduced is not None and retrained is not None:
         told.append(_regained(retrained - reduced) + _took(record))
     elif base is not None and retrained is not None:
-        told.append(_lost(base - retrained) + _took(record))
+        told.append(_lost(base - retrained) + _noise(record, "retrained") + _took(record))
     return told
 
 
@@ -48,6 +48,13 @@ def _lost(points: float) -> str:
     if abs(points) < 0.05:
         return "lost no accuracy"
     return f"{'lost' if points > 0 else 'gained'} {number(abs(points), 1)} points"
+
+
+def _noise(record: RunRecord, stage: str) -> str:
+    """A reminder where the paired interval of a change holds zero."""
+    found = [m for m in record.metrics if (m.name, m.group) == ("top1_change", stage)]
+    within = any(m.low is not None and m.high is not None and m.low <= 0 <= m.high for m in found)
+    return " (within the noise)" if within else ""
 
 
 def _regained(points: float) -> str:
@@ -64,14 +71,16 @@ def _took(record: RunRecord) -> str:
 def _speed(record: RunRecord) -> str:
     """Speed at batch 32, or at the largest batch that was measured."""
     found = {
-        int(m.name.partition("@")[2]): m.value
+        int(m.name.partition("@")[2]): m
         for m in record.metrics
         if m.name.startswith("speedup@") and m.name.partition("@")[2].isdigit() and m.value
     }
     if not found:
         return ""
     batch = 32 if 32 in found else max(found)
-    ratio = found[batch]
+    metric, ratio = found[batch], found[batch].value or 1.0
+    if metric.low is not None and metric.high is not None and metric.low <= 1 <= metric.high:
+        return f"no faster or slower than the noise at batch {batch}"
     word = "faster" if ratio >= 1 else "slower"
     return f"{number(max(ratio, 1 / ratio), 2)}× {word} at batch {batch}"
 

@@ -12,10 +12,11 @@ from typing import Any
 from ..storage import write_atomic
 from .bars import bars, tokens
 from .charts import Chart, assign_colours, both_sizes, plot
+from .curves import stage_chart, training_charts
 from .headline import headline, merged_share
 from .measures import STAGES, before_after, other_groups
 from .numbers import THIN, duration, number, plain_text
-from .record import MergePicture, MergeView, Metric, Point, RunRecord, Series
+from .record import LayerTokens, MergePicture, MergeView, RunRecord, Series
 from .scales import Size
 
 _BUCKETS = (
@@ -43,28 +44,41 @@ def report_html(record: RunRecord) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(plain=plain_text, number=number)
+    environment.filters.update(plain=plain_text, number=number, breakable=_breakable)
     return environment.from_string(source).render(
         record=record,
         headline=headline(record),
         created=_when(record.created),
         subtitle=_subtitle(record),
         stages=before_after(record),
-        stage_chart=_stage_chart(record),
+        stage_chart=_plotted(stage_chart(record)),
         groups=other_groups(record),
         charts=_charts(record),
-        training=_training(record),
+        training=[_plotted(chart) for chart in training_charts(record)],
         layers=_layers(record),
         pictures=[_picture(p) for p in record.pictures],
-        timings={name: duration(seconds) for name, seconds in record.timings.items()},
+        timings={k.replace("_", " "): duration(s) for k, s in record.timings.items()},
         facts=_facts(record),
+        settings=_flat(record.config),
     )
 
 
 def _subtitle(record: RunRecord) -> str:
     """Model and data where the configuration names them in words."""
-    named = [record.config.get(key) for key in ("model", "data", "dataset")]
-    return " on ".join(value for value in named if isinstance(value, str))
+    settings = _flat(record.config)
+    model, data = (settings.get(key, settings.get(f"{key}.{key}")) for key in ("model", "data"))
+    return " on ".join(name for name in (model, data) if isinstance(name, str))
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings as one table with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[above + key] = value
+    return flat
 
 
 def _when(created: str) -> str:
@@ -77,6 +91,14 @@ def _when(created: str) -> str:
     return f"{moment:%Y-%m-%d %H:%M} {zone}".rstrip()
 
 
+def _breakable(name: str) -> Any:
+    """A setting's name that may break where its parts meet."""
+    import markupsafe
+
+    broken = str(markupsafe.escape(name)).replace("_", "_<wbr>").replace(".", ".<wbr>")
+    return markupsafe.Markup(broken)
+
+
 def _facts(record: RunRecord) -> dict[str, dict[str, Any]]:
     run = {
         "Command": f"rmeeto {record.command}",
@@ -84,9 +106,13 @@ def _facts(record: RunRecord) -> dict[str, dict[str, Any]]:
         "Version": record.code_version,
         "Fingerprint": record.fingerprint,
     }
-    groups = {"Run": run, "Machine": record.machine, "Seeds": record.seeds}
+    groups = {"Run": run, "Machine": _flat(record.machine), "Seeds": record.seeds}
     kept = {name: {k: v for k, v in facts.items() if v != ""} for name, facts in groups.items()}
     return {name: facts for name, facts in kept.items() if facts}
+
+
+def _plotted(chart: Chart | None) -> dict[str, Any] | None:
+    return chart and _figure(chart.title, lambda size: plot(chart, size))
 
 
 def _figure(title: str, draw: Callable[[Size], str], note: str = "") -> dict[str, Any] | None:
@@ -96,23 +122,6 @@ def _figure(title: str, draw: Callable[[Size], str], note: str = "") -> dict[str
     if not drawn:
         return None
     return {"title": title, "svg": markupsafe.Markup(drawn), "note": note, "series": ()}
-
-
-def _stage_chart(record: RunRecord) -> dict[str, Any] | None:
-    """Top-1 at each stage with its interval: the fall and the way back."""
-    top1 = {m.group: m for m in record.metrics if m.name == "top1" and m.value is not None}
-    found = [(stage, top1[stage]) for stage in STAGES if stage in top1]
-    if len(found) < 2:
-        return None
-    points = tuple(_stage_point(x, metric) for x, (_, metric) in enumerate(found))
-    series = Series("Top-1", "", "Top-1 accuracy, %", points, "line")
-    categories = tuple(STAGES[stage] for stage, _ in found)
-    chart = Chart("Top-1 accuracy at each stage", (series,), categories=categories)
-    return _figure(chart.title, lambda size: plot(chart, size))
-
-
-def _stage_point(x: int, metric: Metric) -> Point:
-    return Point(x, metric.value, metric.low, metric.high, f"{number(metric.value, 1)}{THIN}%")
 
 
 def _charts(record: RunRecord) -> list[dict[str, Any]]:
@@ -135,51 +144,12 @@ def _chart(title: str, series: Sequence[Series], colours: Mapping[str, int]) -> 
     return figure and figure | {"series": series}
 
 
-def _training(record: RunRecord) -> list[dict[str, Any]]:
-    """Curves of losses and of accuracies, the latter with the stages before as dashed lines."""
-    before = [
-        (STAGES[stage].lower(), metric.value)
-        for metric in record.metrics
-        for stage in ("baseline", "reduced")
-        if metric.name == "top1" and metric.group == stage and metric.value is not None
-    ]
-    loss = _curves(record, lambda key: "loss" in key, "Loss", "Loss")
-    accuracy = _curves(record, _is_accuracy, "Accuracy", "Top-1 accuracy, %", tuple(before))
-    return [figure for figure in (loss, accuracy) if figure]
-
-
-def _is_accuracy(key: str) -> bool:
-    return "top1" in key or "accuracy" in key
-
-
-def _curves(
-    record: RunRecord,
-    wanted: Callable[[str], bool],
-    title: str,
-    y_label: str,
-    references: tuple[tuple[str, float], ...] = (),
-) -> dict[str, Any] | None:
-    """The wanted columns of the history against epochs, or steps where no epoch was noted."""
-    x_key = "epoch" if any("epoch" in row for row in record.history) else "step"
-    keys = dict.fromkeys(key for row in record.history for key in row if wanted(key))
-    series = []
-    for key in keys:
-        rows = [r for r in record.history if _is_number(r.get(key)) and _is_number(r.get(x_key))]
-        points = tuple(Point(row[x_key], row[key]) for row in rows)
-        series.append(Series(key.replace("_", " "), x_key.capitalize(), y_label, points))
-    chart = Chart(f"{title} during re-training", tuple(series), references)
-    return _figure(chart.title, lambda size: plot(chart, size))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _layers(record: RunRecord) -> dict[str, Any] | None:
     share = merged_share(record)
     note = f"{number(100 * share, 0)}{THIN}% fewer, on average over the blocks." if share else ""
     title = "Tokens in each block"
-    return _figure(title, lambda size: tokens(record.tokens_per_layer, title, size), note)
+    named = [LayerTokens(STAGES.get(s.name, s.name), s.tokens) for s in record.tokens_per_layer]
+    return _figure(title, lambda size: tokens(named, title, size), note)
 
 
 def _picture(picture: MergePicture) -> dict[str, Any]:

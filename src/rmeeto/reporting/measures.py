@@ -22,6 +22,7 @@ MEASURES = {
     "gain_over_size_line": ("Accuracy", "Gain over size line"),
     "images_per_s": ("Speed", "Images per second"),
     "speedup": ("Speed", "Speed-up"),
+    "flops_ceiling_realised": ("Speed", "Share of the FLOPs ceiling"),
     "latency_p50": ("Speed", "Latency, median"),
     "latency_p80": ("Speed", "Latency, 80 % within"),
     "latency_p95": ("Speed", "Latency, 95 % within"),
@@ -70,6 +71,8 @@ class BeforeAfter:
 
     stages: tuple[str, ...]
     sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+    """How measures were taken, one sentence each."""
 
 
 def label(name: str) -> str:
@@ -90,7 +93,13 @@ def before_after(record: RunRecord) -> BeforeAfter | None:
         row = _row(name, [found.get((name, stage)) for stage in stages], compare=not told)
         sections.setdefault(MEASURES.get(name.partition("@")[0], (OTHER,))[0], []).append(row)
     built = tuple(Section(title, tuple(rows)) for title, rows in sections.items())
-    return BeforeAfter(tuple(STAGES[s] for s in stages), built) if stages else None
+    return BeforeAfter(tuple(STAGES[s] for s in stages), built, _notes(record)) if stages else None
+
+
+def _notes(record: RunRecord) -> tuple[str, ...]:
+    noted = [m for m in record.metrics if m.group in STAGES and m.note]
+    noted.sort(key=lambda m: _order(m.name))
+    return tuple(dict.fromkeys(f"{label(m.name.partition('@')[0])}: {m.note}" for m in noted))
 
 
 def other_groups(record: RunRecord) -> dict[str, list[Row]]:
@@ -116,7 +125,7 @@ def _row(name: str, metrics: list[Metric | None], compare: bool = True) -> Row:
     base = metrics[0] if compare and len(metrics) > 1 else None
     cells = tuple(m and _cell(m, None if m is base else base, digits) for m in metrics)
     unit = present[0].unit
-    return Row(label(name), "" if unit == "×" else unit, cells)
+    return Row(label(name), "" if unit in ("×", "images/s") else unit, cells)
 
 
 def _digits(metrics: Iterable[Metric]) -> int:
@@ -143,9 +152,9 @@ def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
         low, high = (number(v, digits, signed) for v in (metric.low, metric.high))
         interval = f"{low}{apart}{high}"
     against, better = "", None
-    if base and base.value and metric.value and metric.unit not in ("%", "points", "×"):
+    compared = base and base.value and metric.value and metric.unit not in ("%", "points", "×")
+    if compared and metric.value != base.value:
         against = change(metric.value, base.value)
-        if metric.value != base.value:
-            better = (metric.value > base.value) == (metric.direction == "higher")
+        better = (metric.value > base.value) == (metric.direction == "higher")
     shown = number(metric.value, digits, signed) + sign
     return Cell(shown, interval, against, better, metric.note or "")

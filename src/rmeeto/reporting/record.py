@@ -36,7 +36,7 @@ class Metric:
             ``name@32`` is the measure ``name`` at batch 32.
         value: in ``unit`` (percentages run to 100); not a number or infinite becomes None.
         direction: which way is better.
-        low, high: 95 % interval, same unit.
+        low, high: interval, same unit; 95 % unless the note says otherwise.
         note: a sentence on how it was measured.
         group: the stage ("baseline", "reduced", "retrained"), or any other heading.
     """
@@ -173,8 +173,8 @@ class RunRecord(_Frozen):
         created: ISO 8601 time, with its zone.
         fingerprint: of configuration and data, so that two runs can be told to be the same.
         metrics: see `Metric`; `measures.before_after` lays the three stages side by side.
-        history: training curves, one dict a row: "epoch" or "step", and any of "loss",
-            "…_loss", "top1", "…_top1", "lr", ….
+        history: training curves: lines of a training log, or dicts with "epoch" or "step" and
+            any of "…loss", "…top1" (percent), ….
         timings: seconds; "retrain" is the one that the headline speaks of.
         skipped: what was left out and why: source or reason → names or a count.
         headline: plain words to use in place of the composed sentence.

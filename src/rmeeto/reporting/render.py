@@ -62,7 +62,9 @@ def _print(record: RunRecord, console: Console, colour: bool) -> None:
         detail = f": {verdict.detail}" if verdict.detail else ""
         console.print(f"{verdict.verdict:>12}  {verdict.name}{detail}")
     if record.timings:
-        spent = ", ".join(f"{name} {duration(s)}" for name, s in record.timings.items())
+        spent = ", ".join(
+            f"{name.replace('_', ' ')} {duration(s)}" for name, s in record.timings.items()
+        )
         console.print(f"time: {spent}", style="dim")
     for reason, what in record.skipped.items():
         console.print(f"skipped: {reason}: {_short(what)}", style="yellow")

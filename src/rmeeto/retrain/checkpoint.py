@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def load(path: Path) -> dict[str, Any] | None:
         raise WeightsError("to resume from a checkpoint", str(path), why) from e
     if saved_format != FORMAT:
         raise WeightsError(
-            f"a checkpoint of format {FORMAT}", f"{path} has format {saved_format}",
+            f"a checkpoint of format {FORMAT}",
+            f"{path} has format {saved_format}",
             "it is from another version; finish it there or pass --no-resume to start over",
         )
     return content
@@ -89,10 +91,17 @@ def describe(model: nn.Module) -> dict[str, Any]:
     """A model's settings, reduction and parameter shapes, without the values of its weights."""
     reduction = getattr(model, "reduction", None)
     return {
-        "settings": repr(getattr(model, "config", type(model).__name__)),
-        "reduction": None if reduction is None else repr(getattr(reduction, "config", reduction)),
+        "kind": type(model).__name__,
+        "settings": _settings(getattr(model, "config", None)),
+        "reduction": _settings(getattr(reduction, "config", reduction)),
         "shapes": fingerprint([[k, list(v.shape)] for k, v in model.state_dict().items()]),
     }
+
+
+def _settings(config: Any) -> dict[str, Any] | str | None:
+    if is_dataclass(config):
+        return {"kind": type(config).__name__, **to_dict(config)}
+    return None if config is None else repr(config)
 
 
 def digest(model: nn.Module) -> str:
@@ -104,9 +113,7 @@ def digest(model: nn.Module) -> str:
     return state.hexdigest()
 
 
-def check_same_run(
-    path: Path, saved: dict[str, Any], identity: dict[str, Any], start: str
-) -> None:
+def check_same_run(path: Path, saved: dict[str, Any], identity: dict[str, Any], start: str) -> None:
     """Raise a `ConfigError` that names the first thing in which the saved run is another one.
 
     Args:

@@ -26,7 +26,8 @@ def set_drop_path(model: nn.Module, rate: float | None) -> None:
     drops = [module for module in model.modules() if isinstance(module, DropPath)]
     if rate and not drops:
         raise ConfigError(
-            f"drop_path {rate:g}", f"{type(model).__name__}, which has no stochastic depth",
+            f"drop_path {rate:g}",
+            f"{type(model).__name__}, which has no stochastic depth",
             "leave the recipe's drop_path out, or set it to 0",
         )
     if rate is not None:

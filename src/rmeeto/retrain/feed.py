@@ -86,7 +86,8 @@ class Feed:
         """The views of step ``step`` and of all after it; never ends."""
         while True:
             epoch, start = divmod(step, self.steps_per_epoch)
-            for batch in self._epoch(epoch % (self._recipe.views or epoch + 1), start):
+            views = self._recipe.views
+            for batch in self._epoch(epoch if views is None else epoch % views, start):
                 yield self._prepare(batch)
                 step += 1
 
@@ -97,8 +98,16 @@ class Feed:
             source = Subset(source, dealt[: len(self.source) // world.size])
             seed = int(seeds(seed, world.rank, epoch)[0])
         return train_batches(
-            source, self._preprocessing, self.augment, self._batch, seed, epoch, start,
-            repeats=self._recipe.repeats, workers=self._recipe.workers, skip_report=self.skipped,
+            source,
+            self._preprocessing,
+            self.augment,
+            self._batch,
+            seed,
+            epoch,
+            start,
+            repeats=self._recipe.repeats,
+            workers=self._recipe.workers,
+            skip_report=self.skipped,
         )
 
     def _prepare(self, batch: TrainBatch) -> Views:
@@ -127,6 +136,7 @@ def _check_batch(recipe: Recipe, images: int, world: World) -> None:
         )
     if recipe.batch_size > images:
         raise ConfigError(
-            f"a batch_size up to the {images} training images", f"batch_size {recipe.batch_size}",
+            f"a batch_size up to the {images} training images",
+            f"batch_size {recipe.batch_size}",
             f"choose {images} or less, or a larger data_fraction",
         )

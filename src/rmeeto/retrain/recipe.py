@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -92,13 +93,16 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.epochs is None and self.max_steps is None and self.minutes is None:
             raise ConfigError(
-                "a length for the re-training", "no epochs, max_steps or minutes",
+                "a length for the re-training",
+                "no epochs, max_steps or minutes",
                 "give at least one of them, for example epochs = 3",
             )
-        for name, ok, wanted in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not ok(value):
-                raise ConfigError(f"{name} {wanted}", repr(value), f"change the recipe's {name}")
+        for fits, wanted, names in _RANGES:
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not fits(value):
+                    reason = f"change the recipe's {name}"
+                    raise ConfigError(f"{name} {wanted}", repr(value), reason)
         _check_pairs(self)
 
     @property
@@ -125,32 +129,31 @@ class Recipe:
 
 
 def _positive(value: float) -> bool:
-    return value > 0
+    return 0 < value < math.inf
 
 
-def _fraction(value: float) -> bool:
+def _not_negative(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _share(value: float) -> bool:
     return 0 <= value < 1
 
 
 _RANGES = (
-    ("epochs", _positive, "above 0"), ("max_steps", _positive, "above 0"),
-    ("minutes", _positive, "above 0"), ("batch_size", _positive, "above 0"),
-    ("accumulate", _positive, "above 0"), ("lr", _positive, "above 0"),
-    ("min_lr", lambda v: v >= 0, "of 0 or more"), ("warmup", lambda v: v >= 0, "of 0 or more"),
-    ("weight_decay", lambda v: v >= 0, "of 0 or more"),
-    ("betas", lambda v: len(v) == 2 and all(map(_fraction, v)), "of two numbers in [0, 1)"),
-    ("eps", _positive, "above 0"), ("clip_grad", _positive, "above 0"),
-    ("smoothing", _fraction, "in [0, 1)"), ("distill_weight", lambda v: v >= 0, "of 0 or more"),
-    ("distill_temperature", _positive, "above 0"), ("repeats", _positive, "above 0"),
-    ("views", _positive, "above 0"), ("ema_decay", _fraction, "in [0, 1)"),
-    ("drop_path", _fraction, "in [0, 1)"),
-    ("precision", lambda v: v in ("fp32", "bf16"), "fp32 or bf16"),
-    ("data_fraction", lambda v: 0 < v <= 1, "in (0, 1]"),
-    ("validate_every", _positive, "above 0"),
-    ("keep", lambda v: v in ("best", "last", "ema"), "best, last or ema"),
-    ("log_every", _positive, "above 0"), ("checkpoint_every", _positive, "above 0"),
-    ("checkpoint_seconds", lambda v: v >= 0, "of 0 or more"),
-    ("eval_batch_size", _positive, "above 0"), ("workers", lambda v: v >= 0, "of 0 or more"),
+    (_positive, "above 0", ("epochs", "max_steps", "minutes", "batch_size", "accumulate")),
+    (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "repeats", "views")),
+    (_positive, "above 0", ("validate_every", "log_every", "checkpoint_every", "eval_batch_size")),
+    (
+        _not_negative,
+        "of 0 or more",
+        ("min_lr", "warmup", "weight_decay", "distill_weight", "checkpoint_seconds", "workers"),
+    ),
+    (_share, "in [0, 1)", ("smoothing", "ema_decay", "drop_path")),
+    (lambda v: 0 < v <= 1, "in (0, 1]", ("data_fraction",)),
+    (lambda v: len(v) == 2 and all(map(_share, v)), "of two numbers in [0, 1)", ("betas",)),
+    (lambda v: v in ("fp32", "bf16"), "fp32 or bf16", ("precision",)),
+    (lambda v: v in ("best", "last", "ema"), "best, last or ema", ("keep",)),
 )
 
 
@@ -171,7 +174,8 @@ def _check_pairs(recipe: Recipe) -> None:
         )
     if recipe.keep == "ema" and recipe.ema_decay is None:
         raise ConfigError(
-            "keep = ema", "no ema_decay",
+            "keep = ema",
+            "no ema_decay",
             "there is no average to keep; set ema_decay = 0.999 or keep = best",
         )
 

@@ -82,9 +82,11 @@ class Run:
         history = [] if saved is None else saved["history"]
         log = self.path.with_name("log.jsonl") if self.world.writes else None
         self.log = progress.Log(log, history)
-        self.emit(progress.Started(
-            self.state.step, self.budget.steps, self.feed.steps_per_epoch, self.budget.seconds
-        ))
+        self.emit(
+            progress.Started(
+                self.state.step, self.budget.steps, self.feed.steps_per_epoch, self.budget.seconds
+            )
+        )
         return None
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -107,10 +109,14 @@ class Run:
         """Look at the clock; report, validate and save where it is due."""
         step = self.state.step
         self.pace.tick(step)
-        self.emit(progress.Advanced(
-            step, self.budget.planned(step), self.budget.fraction(step),
-            self.budget.seconds_left(step),
-        ))
+        self.emit(
+            progress.Advanced(
+                step,
+                self.budget.planned(step),
+                self.budget.fraction(step),
+                self.budget.seconds_left(step),
+            )
+        )
         if step % self.recipe.log_every == 0:
             self.report()
         if self.budget.stop(step) is not None:
@@ -126,12 +132,20 @@ class Run:
         means, step = self.meter.means(), self.state.step
         if not means:
             return
-        self._note(progress.Trained(
-            step=step, epoch=self.epoch, loss=means.pop("loss"), accuracy=means.pop("accuracy"),
-            grad_norm=means.pop("grad_norm"), parts=means, lr=self.meter.lr,
-            images_per_second=self.pace.images_per_second(step), seconds=self.budget.elapsed,
-            seconds_left=self.budget.seconds_left(step),
-        ))
+        self._note(
+            progress.Trained(
+                step=step,
+                epoch=self.epoch,
+                loss=means.pop("loss"),
+                accuracy=means.pop("accuracy"),
+                grad_norm=means.pop("grad_norm"),
+                parts=means,
+                lr=self.meter.lr,
+                images_per_second=self.pace.images_per_second(step),
+                seconds=self.budget.elapsed,
+                seconds_left=self.budget.seconds_left(step),
+            )
+        )
 
     def validate(self) -> None:
         """Score the weights and their average on the validation images; remember the best."""
@@ -144,11 +158,18 @@ class Run:
                 self.state.best.offer(score.accuracy, self.state.step, name, model)
         self.validated_step = self.state.step
         last, ema = self.scores["last"], self.scores.get("ema")
-        self._note(progress.Validated(
-            step=self.state.step, epoch=self.epoch, accuracy=last.accuracy, loss=last.loss,
-            ema_accuracy=ema and ema.accuracy, ema_loss=ema and ema.loss,
-            images=last.images, seconds=self.budget.elapsed,
-        ))
+        self._note(
+            progress.Validated(
+                step=self.state.step,
+                epoch=self.epoch,
+                accuracy=last.accuracy,
+                loss=last.loss,
+                ema_accuracy=ema and ema.accuracy,
+                ema_loss=ema and ema.loss,
+                images=last.images,
+                seconds=self.budget.elapsed,
+            )
+        )
 
     def save(self, **final: Any) -> None:
         """Write the checkpoint: of finite numbers only, whole or not at all."""
@@ -156,16 +177,21 @@ class Run:
         with self.pace.saving():
             if self.world.writes:
                 content = {
-                    "identity": self.identity, "start": self.start, "history": self.log.history,
-                    "result": None, **(final or self._progress()),
+                    "identity": self.identity,
+                    "start": self.start,
+                    "history": self.log.history,
+                    "result": None,
+                    **(final or self._progress()),
                 }
                 checkpoint.save(self.path, content)
                 self.emit(progress.Saved(self.state.step, str(self.path)))
 
     def _progress(self) -> dict[str, Any]:
         return {
-            "state": self.state.to_dict(), "meter": self.meter.to_dict(),
-            "pace": self.pace.to_dict(), "validated_step": self.validated_step,
+            "state": self.state.to_dict(),
+            "meter": self.meter.to_dict(),
+            "pace": self.pace.to_dict(),
+            "validated_step": self.validated_step,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
         }
 
@@ -191,12 +217,19 @@ class Run:
         step, last, ema = self.state.step, self.scores.get("last"), self.scores.get("ema")
         minutes, images = self.pace.now() / 60, step * self.recipe.batch_size
         return RetrainResult(
-            steps=step, epochs=self.epoch, images=images, minutes=minutes,
+            steps=step,
+            epochs=self.epoch,
+            images=images,
+            minutes=minutes,
             images_per_second=images / max(self.pace.training_seconds, 1e-9),
-            stopped_by=self.budget.stop(step) or "steps", kept=kept, kept_step=kept_step,
-            last_accuracy=last and last.accuracy, ema_accuracy=ema and ema.accuracy,
+            stopped_by=self.budget.stop(step) or "steps",
+            kept=kept,
+            kept_step=kept_step,
+            last_accuracy=last and last.accuracy,
+            ema_accuracy=ema and ema.accuracy,
             best_accuracy=None if last is None else self.state.best.accuracy,
-            skipped=[*self.feed.skipped.names, *self.skipped.names], history=self.log.history,
+            skipped=[*self.feed.skipped.names, *self.skipped.names],
+            history=self.log.history,
         )
 
     # Small things
@@ -221,6 +254,12 @@ class Run:
     def _score(self, model: nn.Module, val: ImageSource) -> Score:
         batch = self.recipe.eval_batch_size or self.recipe.micro_batch
         return validate(
-            model, val, self.preprocessing, batch, self.recipe.precision, self.world,
-            self.recipe.workers, self.skipped,
+            model,
+            val,
+            self.preprocessing,
+            batch,
+            self.recipe.precision,
+            self.world,
+            self.recipe.workers,
+            self.skipped,
         )

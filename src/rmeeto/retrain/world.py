@@ -44,8 +44,3 @@ class World:
         shared = torch.tensor(value, dtype=torch.float64, device=device)
         dist.broadcast(shared, src=0)
         return shared.item()
-
-    def wait(self) -> None:
-        """Return when all processes are here."""
-        if self.size > 1:
-            dist.barrier()

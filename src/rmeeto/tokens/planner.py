@@ -44,12 +44,15 @@ def resolve(config: Reducer, host: Host, start: int | None = None) -> Schedule:
 def site_blocks(setting: str | int | tuple[int, ...] | None, host: Host) -> tuple[int, ...]:
     """Loop blocks before which a reducer with this `sites` setting runs.
 
-    "even" is layers 2, 4, …, "odd" 1, 3, …, "all" every one, k every k-th but the first.
+    "even" is layers 2, 4, …, "odd" 1, 3, …, k every k-th but the first, "all" every one that
+    some block precedes: before the first block there is nothing yet to match on.
 
     Raises:
         ConfigError: if it is no such setting or no layer of the host fits it.
     """
     setting = host.default_sites if setting is None else setting
+    if setting == "all":
+        return tuple(block for block in host.sites if block > 0)
     layers = _layers(setting, len(host.sites))
     if not layers:
         given = f"sites={setting!r} on {len(host.sites)} layers"
@@ -67,11 +70,10 @@ def _layers(setting: str | int | tuple[int, ...], depth: int) -> tuple[int, ...]
     if isinstance(setting, tuple):
         return _listed(setting, depth)
     if isinstance(setting, str):
-        rules = {"even": (1, 2, 0), "odd": (1, 2, 1), "all": (0, 1, 0)}
+        rules = {"even": 0, "odd": 1}
         if setting not in rules:
-            raise ConfigError("sites", *_unknown(setting, rules))
-        first, step, rest = rules[setting]
-        return tuple(i for i in range(first, depth) if i % step == rest)
+            raise ConfigError("sites", *_unknown(setting, [*rules, "all"]))
+        return tuple(i for i in range(1, depth) if i % 2 == rules[setting])
     if setting < 1:
         raise ConfigError("sites", f"sites={setting}", "every k-th layer needs a k of 1 or more")
     return tuple(range(setting, depth, setting))

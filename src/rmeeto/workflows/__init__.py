@@ -34,16 +34,17 @@ def rebuild(**settings: Any) -> RunRecord:
 
 def flat_options(cls: type, settings: dict[str, Any]) -> Any:
     """An options dataclass from its flags by name; an unknown one is an `UnknownNameError`."""
-    default = cls()
-    groups = {f.name: getattr(default, f.name) for f in dataclasses.fields(cls)}
-    nested: dict[str, Any] = {k: v for k, v in groups.items() if dataclasses.is_dataclass(v)}
-    flags = {f.name: k for k, v in nested.items() for f in dataclasses.fields(v)}
-    own = set(groups) - set(nested)
-    changes: dict[str, dict[str, Any]] = {k: {} for k in nested}
-    for name, value in settings.items():
-        if name in flags:
-            changes[flags[name]][name] = value
-        elif name not in own:
+    groups: dict[str, Any] = {
+        f.name: f.default_factory()
+        for f in dataclasses.fields(cls)
+        if f.default_factory is not dataclasses.MISSING
+    }
+    flags = {f.name: k for k, group in groups.items() for f in dataclasses.fields(group)}
+    own = {f.name for f in dataclasses.fields(cls)} - set(groups)
+    for name in settings:
+        if name not in own and name not in flags:
             raise unknown_name("setting", name, own | set(flags))
-    built = {k: dataclasses.replace(v, **changes[k]) for k, v in nested.items()}
-    return dataclasses.replace(default, **built, **{k: v for k, v in settings.items() if k in own})
+    for key, group in groups.items():
+        changes = {name: v for name, v in settings.items() if flags.get(name) == key}
+        groups[key] = dataclasses.replace(group, **changes)
+    return cls(**groups, **{name: v for name, v in settings.items() if name in own})

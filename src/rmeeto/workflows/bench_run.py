@@ -23,7 +23,7 @@ def run(options: BenchOptions, ui: Watcher | None = None) -> RunRecord:
     apply_threads(options.run)
     reducer = build_reducer(options.reduction)
     job = open_model(options.model, None, ui, options.run.seed)
-    source = open_evaluation(options.data) if options.data else None
+    source = None if options.data.data == "noise" else open_evaluation(options.data)
     models = {"baseline": job.model}
     if reducer is not None:
         models["reduced"] = reduce_(copy.deepcopy(job.model), reducer)

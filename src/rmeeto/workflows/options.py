@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import Positional
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -177,8 +179,7 @@ class BenchOptions:
     """Speed, FLOPs and memory of the reduced against the unreduced model, interleaved."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    data: DataOptions | None = None
-    """Real images; without them random noise is used, and said so."""
+    data: DataOptions = field(default_factory=lambda: DataOptions(data="noise"))
     reduction: ReductionOptions = field(default_factory=ReductionOptions)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
@@ -188,7 +189,7 @@ class BenchOptions:
 class PredictOptions:
     """Classes and confidences for images."""
 
-    images: tuple[Path, ...]
+    images: Positional[tuple[Path, ...]]
     """Image files or folders of them."""
     model: ModelOptions = field(default_factory=ModelOptions)
     top: int = 3

@@ -78,9 +78,10 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
             "--method none",
             "use --method rmeeto, or `rmeeto evaluate`",
         )
+    build_recipe(options.training, options.run.seed)  # what can't work should fail before the work
     splits = open_splits(options.data, options.run.seed)
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
-    build_recipe(options.training, options.run.seed)  # a bad recipe should fail before the work
+    reduce_(copy.deepcopy(job.model), reducer)
     inputs = {"model": job.identity, "data": splits.identity()}
     folder = RunFolder(default_out(options.run, "rebuild"), options, inputs, options.run.resume)
     return _Run(options, ui, splits, job, folder, reducer)

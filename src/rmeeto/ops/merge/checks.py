@@ -1,5 +1,6 @@
 """What the merge ops refuse, and why."""
 
+import torch
 from torch import Tensor
 
 from ...errors import ConfigError, ShapeError
@@ -10,9 +11,10 @@ DISTANCES = ("cosine", "l1", "l2")
 def check_match(features: Tensor, protected: Tensor, r: int, distance: str, kth: int) -> None:
     """Refuse shapes that do not fit and settings out of range for any input."""
     asked = "bipartite_match"
-    if features.dim() != 3 or protected.shape != features.shape[:2]:
-        given = f"features {tuple(features.shape)}, protected {tuple(protected.shape)}"
-        raise ShapeError(asked, given, "features must be (B, N, F) and protected (B, N)")
+    fits = features.dim() == 3 and protected.shape == features.shape[:2]
+    if not fits or protected.dtype != torch.bool:
+        given = f"features {_describe(features)}, protected {_describe(protected)}"
+        raise ShapeError(asked, given, "features must be (B, N, F) and protected (B, N) of bool")
     if distance not in DISTANCES:
         raise ConfigError(asked, f"distance={distance!r}", f"known: {', '.join(DISTANCES)}")
     if r < 0 or kth < 1:
@@ -49,11 +51,11 @@ def unequal() -> ShapeError:
 
 def check_slots(asked: str, x: Tensor, weight: Tensor | None, assign: Tensor) -> None:
     """Refuse rows, weights and slots whose shapes do not fit."""
-    if x.dim() != 3 or assign.shape != x.shape[:2]:
-        given = f"rows {tuple(x.shape)}, assign {tuple(assign.shape)}"
-        raise ShapeError(asked, given, "rows must be (B, N, C) and assign (B, N)")
+    if x.dim() != 3 or assign.shape != x.shape[:2] or assign.dtype != torch.int64:
+        given = f"rows {_describe(x)}, assign {_describe(assign)}"
+        raise ShapeError(asked, given, "rows must be (B, N, C) and assign (B, N) of int64")
     if weight is not None and weight.shape != assign.shape:
-        given = f"weights {tuple(weight.shape)}, assign {tuple(assign.shape)}"
+        given = f"weights {_describe(weight)}, assign {_describe(assign)}"
         raise ShapeError(asked, given, "weights must be (B, N), one value a row")
 
 
@@ -68,3 +70,7 @@ def check_range(asked: str, assign: Tensor, m: int) -> None:
 def bad_slot(asked: str, m: int) -> ShapeError:
     """The error for an assignment that points nowhere."""
     return ShapeError(asked, f"an assign with slots outside 0 … {m}", f"use {m} to drop a row")
+
+
+def _describe(x: Tensor) -> str:
+    return f"{tuple(x.shape)} of {str(x.dtype).removeprefix('torch.')}"

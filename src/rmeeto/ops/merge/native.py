@@ -27,7 +27,9 @@ def slot_obstacle(x: Tensor, weight: Tensor | None) -> str | None:
     return None
 
 
-def bipartite_match(features: Tensor, protected: Tensor, r: int, ordered: bool):
+def bipartite_match(
+    features: Tensor, protected: Tensor, r: int, ordered: bool
+) -> tuple[Tensor, Tensor]:
     """Plan of every image by cosine."""
     features, protected = _dense_rows(features), _dense_rows(protected)
     batch, tokens, width = features.shape
@@ -73,7 +75,8 @@ def merge_tokens(tokens: Tensor, size: Tensor, assign: Tensor, m: int) -> tuple[
 
 
 def _sum(x, weight, assign, out, total) -> None:
-    x, weight, assign = _dense_rows(x), _dense_rows(weight), assign.contiguous()
+    x, assign = _dense_rows(x), assign.contiguous()
+    weight = None if weight is None else _dense_rows(weight)
     valid = dispatch.native().slot_sum(
         x.data_ptr(),
         0 if weight is None else weight.data_ptr(),
@@ -95,7 +98,8 @@ def _sum(x, weight, assign, out, total) -> None:
 
 def slot_gather(y: Tensor, weight: Tensor | None, assign: Tensor) -> Tensor:
     """Give each row its slot's row times its weight, zero where it was dropped."""
-    y, weight, assign = _dense_rows(y), _dense_rows(weight), assign.contiguous()
+    y, assign = _dense_rows(y), assign.contiguous()
+    weight = None if weight is None else _dense_rows(weight)
     out = torch.empty(*assign.shape, y.shape[2])
     valid = dispatch.native().slot_gather(
         y.data_ptr(),
@@ -115,8 +119,6 @@ def slot_gather(y: Tensor, weight: Tensor | None, assign: Tensor) -> Tensor:
     return out
 
 
-def _dense_rows(x):
+def _dense_rows(x: Tensor) -> Tensor:
     """The tensor with side-by-side values along its last axis, without a copy if they are."""
-    if x is None or x.stride(-1) == 1 or x.shape[-1] == 1:
-        return x
-    return x.contiguous()
+    return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()

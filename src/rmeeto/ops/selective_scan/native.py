@@ -1,33 +1,31 @@
-"""The compiled scan as the torch ops ``rmeeto::selective_scan`` and ``rmeeto::selective_scan_backward``."""
+"""The compiled scan on CPU tensors: layouts, addresses and strides, and memory for the results."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
-from ...errors import BackendError
 from .. import dispatch
 
-_INPUTS = (
-    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
-    "bool delta_softplus, bool reverse"
-)
-dispatch.declare("selective_scan", native_symbol="scan_forward")
-dispatch.LIBRARY.define(
-    f"selective_scan({_INPUTS}, bool return_last_state) -> (Tensor out, Tensor last_state)"
-)
-dispatch.LIBRARY.define(
-    f"selective_scan_backward(Tensor grad, {_INPUTS}) -> "
-    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
-)
-_TYPES = {torch.float32: 0, torch.bfloat16: 1}
+TYPES = {torch.float32: 0, torch.bfloat16: 1}
+"""What activations may be; weights are float32."""
+
 _NO_ROWS = (0, 0, 0, 0)
 
 
-# ---- what the kernel gets: address, strides, type
+def obstacle(*inputs: Tensor | None) -> str | None:
+    """Why the kernel can't take these tensors, as one clause, or None."""
+    for x in inputs:
+        if x is None:
+            continue
+        if x.dtype is torch.float64:
+            return "the kernel computes in float32 and an input is float64"
+        if not (x.is_cpu or x.is_meta):
+            return f"the kernel runs on the CPU and an input is on {x.device}"
+    return None
+
+
+# ---- inputs: address, strides, type
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -40,11 +38,11 @@ def _channels_last(x: Tensor) -> Tensor:
 def _rows(x: Tensor | None) -> tuple[int, int, int, int]:
     if x is None:
         return _NO_ROWS
-    return x.data_ptr(), x.stride(0), x.stride(2), _TYPES[x.dtype]
+    return x.data_ptr(), x.stride(0), x.stride(2), TYPES[x.dtype]
 
 
 def _states(m: Tensor) -> tuple[int, int, int, int, int, int, bool]:
-    kind = _TYPES[m.dtype]
+    kind = TYPES[m.dtype]
     if m.ndim == 2:
         return m.data_ptr(), 0, 0, 0, 1, kind, True
     group = m.stride(1) if m.ndim == 4 else 0
@@ -93,12 +91,14 @@ def _empty_vector(like: Tensor | None, fallback: Tensor) -> Tensor:
     return fallback.new_empty(0) if like is None else like.new_empty(like.shape)
 
 
-def _empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
+def empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
+    """Memory for the output and, if wanted, the last state."""
     state = (u.shape[0], *A.shape) if return_last_state else (0,)
     return _empty_rows(u), A.new_empty(state)
 
 
-def _empty_grads(u, delta, A, B, C, D, z, delta_bias):
+def empty_grads(u, delta, A, B, C, D, z, delta_bias):
+    """Memory for the gradients, in the order of the inputs; without elements for an absent one."""
     dz = u.new_empty(0) if z is None else _empty_rows(z)
     return (
         _empty_rows(u),
@@ -115,8 +115,9 @@ def _empty_grads(u, delta, A, B, C, D, z, delta_bias):
 # ---- bodies
 
 
-def _forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
-    out, last = _empty_results(u, A, return_last_state)
+def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+    """CPU body of ``rmeeto::selective_scan``."""
+    out, last = empty_results(u, A, return_last_state)
     if out.numel() == 0:
         return out, last.zero_()
     u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
@@ -139,8 +140,9 @@ def _forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, retur
     return out, last
 
 
-def _backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
-    grads = _empty_grads(u, delta, A, B, C, D, z, delta_bias)
+def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
+    """CPU body of ``rmeeto::selective_scan_backward``."""
+    grads = empty_grads(u, delta, A, B, C, D, z, delta_bias)
     if u.numel() == 0:
         return tuple(g.zero_() for g in grads)
     u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
@@ -170,67 +172,3 @@ def _backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse
         dbias.data_ptr() if delta_bias is not None else 0,
     )
     return grads
-
-
-def _fake_forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
-    return _empty_results(u, A, return_last_state)
-
-
-def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
-    return _empty_grads(u, delta, A, B, C, D, z, delta_bias)
-
-
-# ---- autograd
-
-
-def _save(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs[:8])
-    ctx.flags = inputs[8], inputs[9]
-
-
-def _differentiate(ctx, grad, grad_last_state):
-    saved = ctx.saved_tensors
-    grads = torch.ops.rmeeto.selective_scan_backward(grad, *saved, *ctx.flags)
-    present = [g if s is not None else None for g, s in zip(grads, saved, strict=True)]
-    return (*present, None, None, None)
-
-
-def _no_second_derivative(ctx, *grads):
-    raise BackendError(
-        "a second derivative of selective_scan",
-        "the native backend, which has the first one only",
-        "differentiate twice with RMEETO_BACKEND=torch",
-    )
-
-
-# ---- operation counts
-
-
-def _scan_flops(u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw):
-    """9 operations a state and step, 1 a channel and step for each of D and z.
-
-    Source: the counter published with Vision Mamba models (mamba-ssm's authors' formula).
-    """
-    once = math.prod(u_shape)
-    return once * (9 * A_shape[1] + (D_shape is not None) + (z_shape is not None))
-
-
-def _scan_backward_flops(grad_shape, *shapes, **kw):
-    """Twice the forward, as is usual; the states' recomputation is not counted."""
-    return 2 * _scan_flops(*shapes, **kw)
-
-
-def _register() -> None:
-    library, ops = dispatch.LIBRARY, torch.ops.rmeeto
-    library.impl("selective_scan", _forward, "CPU")
-    library.impl("selective_scan_backward", _backward, "CPU")
-    names = "rmeeto::selective_scan", "rmeeto::selective_scan_backward"
-    torch.library.register_fake(names[0], _fake_forward, lib=library)
-    torch.library.register_fake(names[1], _fake_backward, lib=library)
-    torch.library.register_autograd(names[0], _differentiate, setup_context=_save, lib=library)
-    torch.library.register_autograd(names[1], _no_second_derivative, lib=library)
-    register_flop_formula(ops.selective_scan)(_scan_flops)
-    register_flop_formula(ops.selective_scan_backward)(_scan_backward_flops)
-
-
-_register()

@@ -1,0 +1,82 @@
+"""The scan as the torch ops ``rmeeto::selective_scan`` and its backward: schema, shapes, gradient, cost."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.utils.flop_counter import register_flop_formula
+
+from ...errors import BackendError
+from .. import dispatch
+from . import native
+
+_INPUTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "bool delta_softplus, bool reverse"
+)
+_GRADS = ", ".join(["Tensor"] * 8)
+
+dispatch.declare("selective_scan", native_symbol="scan_forward")
+dispatch.LIBRARY.define(
+    f"selective_scan({_INPUTS}, bool return_last_state) -> (Tensor out, Tensor last_state)"
+)
+dispatch.LIBRARY.define(f"selective_scan_backward(Tensor grad, {_INPUTS}) -> ({_GRADS})")
+dispatch.LIBRARY.impl("selective_scan", native.forward, "CPU")
+dispatch.LIBRARY.impl("selective_scan_backward", native.backward, "CPU")
+
+
+@torch.library.register_fake("rmeeto::selective_scan", lib=dispatch.LIBRARY)
+def _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+    return native.empty_results(u, A, return_last_state)
+
+
+@torch.library.register_fake("rmeeto::selective_scan_backward", lib=dispatch.LIBRARY)
+def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
+    return native.empty_grads(u, delta, A, B, C, D, z, delta_bias)
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs[:8])
+    ctx.flags = inputs[8], inputs[9]
+
+
+def _differentiate(ctx, grad, grad_last_state):
+    saved = ctx.saved_tensors
+    grads = torch.ops.rmeeto.selective_scan_backward(grad, *saved, *ctx.flags)
+    present = [g if s is not None else None for g, s in zip(grads, saved, strict=True)]
+    return (*present, None, None, None)
+
+
+torch.library.register_autograd(
+    "rmeeto::selective_scan", _differentiate, setup_context=_save, lib=dispatch.LIBRARY
+)
+
+
+def _no_second_derivative(ctx, *grads):
+    raise BackendError(
+        "a second derivative of selective_scan",
+        "the native backend, which has the first one only",
+        "differentiate twice with RMEETO_BACKEND=torch",
+    )
+
+
+torch.library.register_autograd(
+    "rmeeto::selective_scan_backward", _no_second_derivative, lib=dispatch.LIBRARY
+)
+
+
+@register_flop_formula(torch.ops.rmeeto.selective_scan)
+def _flops(u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw):
+    """9 operations a state and step, 1 a channel and step for each of D and z.
+
+    Source: the counter published with Vision Mamba models (mamba-ssm's authors' formula).
+    """
+    once = math.prod(u_shape)
+    return once * (9 * A_shape[1] + (D_shape is not None) + (z_shape is not None))
+
+
+@register_flop_formula(torch.ops.rmeeto.selective_scan_backward)
+def _backward_flops(grad_shape, *shapes, **kw):
+    """Twice the forward, as is usual; the states' recomputation is not counted."""
+    return 2 * _flops(*shapes, **kw)
