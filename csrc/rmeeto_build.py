@@ -16,7 +16,11 @@ def _or_pure(hook):
         except (ScikitBuildError, SystemExit) as error:
             if os.environ.get("RMEETO_PURE") == "1":
                 raise
-            reason = f"{error}" if isinstance(error, ScikitBuildError) else "compilation failed, see above"
+            reason = (
+                f"{error}"
+                if isinstance(error, ScikitBuildError)
+                else "compilation failed, see above"
+            )
             sys.stderr.write(
                 f"rmeeto: building without native kernels: {reason}. They need CMake and GCC or Clang; "
                 "without them everything works, many times slower.\n"

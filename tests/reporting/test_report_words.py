@@ -121,7 +121,7 @@ def test_headline_admits_noise_in_accuracy(low, high, words):
 
 def test_headline_admits_noise_in_speed():
     record = RunRecord("bench", metrics=[Metric("speedup@8", 1.04, "×", low=0.97, high=1.1)])
-    assert headline(record) == "No faster or slower than the noise at batch 8."
+    assert headline(record) == "No measurable change of speed at batch 8."
 
 
 def test_merged_share_is_of_block_means():

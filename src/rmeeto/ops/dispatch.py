@@ -122,12 +122,14 @@ _WARNED: set[str] = set()
 
 
 @torch.compiler.assume_constant_result
-def choose(op: str, obstacle: str | None = None) -> str:
+def choose(op: str, obstacle: str | None = None, loud: bool = False) -> str:
     """The backend that shall run ``op`` now.
 
     Args:
         op: a declared op.
         obstacle: why the native kernel can't take these inputs, as one clause; None if it can.
+        loud: warn once if the obstacle makes the automatic choice fall back; without it the fallback
+            is silent, for obstacles that are nobody's oversight, such as float64.
 
     Returns:
         "native", "torch" or "reference".
@@ -141,8 +143,9 @@ def choose(op: str, obstacle: str | None = None) -> str:
     why = missing(op)
     if wanted == "native" and (why or obstacle):
         raise _refusal(f"the native kernel of {op}", why or obstacle or "")
-    if why and _OPS[op] is not None:
-        _warn(f"rmeeto: {why}; {op} runs plain torch code, many times slower (`rmeeto doctor`)")
+    if (why and _OPS[op] is not None) or (obstacle and loud):
+        reason = why or obstacle
+        _warn(f"rmeeto: {reason}; {op} runs plain torch code, many times slower (`rmeeto doctor`)")
     return "torch" if why or obstacle else "native"
 
 

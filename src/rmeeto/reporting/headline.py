@@ -80,7 +80,7 @@ def _speed(record: RunRecord) -> str:
     batch = 32 if 32 in found else max(found)
     metric, ratio = found[batch], found[batch].value or 1.0
     if metric.low is not None and metric.high is not None and metric.low <= 1 <= metric.high:
-        return f"no faster or slower than the noise at batch {batch}"
+        return f"no measurable change of speed at batch {batch}"
     word = "faster" if ratio >= 1 else "slower"
     return f"{number(max(ratio, 1 / ratio), 2)}× {word} at batch {batch}"
 

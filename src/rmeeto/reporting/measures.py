@@ -144,17 +144,19 @@ def _half_width(metric: Metric) -> float | None:
 
 
 def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
-    """Units other than percentages and differences are also compared with the baseline."""
     signed, sign = metric.unit == "points", "×" if metric.unit == "×" else ""
     interval = ""
     if metric.low is not None and metric.high is not None:
         apart = " to " if signed or metric.low < 0 else "–"
         low, high = (number(v, digits, signed) for v in (metric.low, metric.high))
         interval = f"{low}{apart}{high}"
-    against, better = "", None
-    compared = base and base.value and metric.value and metric.unit not in ("%", "points", "×")
-    if compared and metric.value != base.value:
-        against = change(metric.value, base.value)
-        better = (metric.value > base.value) == (metric.direction == "higher")
     shown = number(metric.value, digits, signed) + sign
-    return Cell(shown, interval, against, better, metric.note or "")
+    return Cell(shown, interval, *_against(metric, base), metric.note or "")
+
+
+def _against(metric: Metric, base: Metric | None) -> tuple[str, bool | None]:
+    """The change from the baseline and whether it is a gain; percentages need none."""
+    ours, theirs = metric.value, base.value if base else None
+    if metric.unit in ("%", "points", "×") or not ours or not theirs or ours == theirs:
+        return "", None
+    return change(ours, theirs), (ours > theirs) == (metric.direction == "higher")

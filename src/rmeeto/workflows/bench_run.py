@@ -13,14 +13,14 @@ from . import measure
 from .folder import RunFolder
 from .options import BenchOptions
 from .record import default_out, finish, start_record
-from .setup import apply_threads, build_reducer, open_evaluation, open_model
+from .setup import build_reducer, open_evaluation, open_model, settle
 from .ui import Silent, Watcher
 
 
 def run(options: BenchOptions, ui: Watcher | None = None) -> RunRecord:
     """Time both models interleaved at every batch size; weights may be random, speed is the same."""
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     reducer = build_reducer(options.reduction)
     job = open_model(options.model, None, ui, options.run.seed)
     source = None if options.data.data == "noise" else open_evaluation(options.data)

@@ -9,7 +9,7 @@ from . import measure
 from .folder import RunFolder
 from .options import EvaluateOptions
 from .record import default_out, finish, start_record
-from .setup import apply_threads, build_reducer, open_evaluation, open_model
+from .setup import build_reducer, open_evaluation, open_model, settle
 from .ui import Silent, Watcher
 
 
@@ -19,7 +19,7 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     A saved model that carries a reduction is evaluated with it.
     """
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     source = open_evaluation(options.data)
     job = open_model(options.model, source.classes, ui, options.run.seed, keep_reduction=True)
     reducer = build_reducer(options.reduction)

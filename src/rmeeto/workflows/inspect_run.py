@@ -12,14 +12,14 @@ from .folder import RunFolder
 from .options import InspectOptions
 from .predict_run import read_image
 from .record import default_out, finish, start_record
-from .setup import apply_threads, build_reducer, open_model
+from .setup import build_reducer, open_model, settle
 from .ui import Silent, Watcher
 
 
 def run(options: InspectOptions, ui: Watcher | None = None) -> RunRecord:
     """Tokens and FLOPs layer by layer; with ``image``, a picture of its merged tokens."""
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     job = open_model(options.model, None, ui, options.run.seed)
     dense, dense_layers = measure.cost_metrics(job.model, "baseline")
     reducer = build_reducer(options.reduction)

@@ -13,7 +13,7 @@ from ..reporting import RunRecord, Table
 from .folder import RunFolder
 from .options import PredictOptions
 from .record import default_out, finish, start_record
-from .setup import Job, apply_threads, open_model
+from .setup import Job, open_model, settle
 from .ui import Silent, Watcher
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -22,7 +22,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", 
 def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
     """Softmax confidences of the ``top`` classes of every image; unreadable images are named."""
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     job = open_model(options.model, None, ui, options.run.seed, keep_reduction=True)
     names = job.model.metadata.get("classes") or [str(k) for k in range(job.model.num_classes)]
     rows, bad = [], []

@@ -24,7 +24,7 @@ from . import measure
 from .folder import RunFolder
 from .options import RebuildOptions
 from .record import default_out, finish, start_record
-from .setup import Job, Splits, apply_threads, build_recipe, build_reducer, open_model, open_splits
+from .setup import Job, Splits, build_recipe, build_reducer, open_model, open_splits, settle
 from .training import watch
 from .ui import Silent, Watcher
 
@@ -70,7 +70,7 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
 
 
 def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
-    apply_threads(options.run)
+    settle(options.run)
     reducer = build_reducer(options.reduction)
     if reducer is None:
         raise ConfigError(

@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..reducers import REDUCERS
 from ..retrain import Recipe, RecipeFile, preset
 from ..tokens import restore_
+from .allocator import keep_freed_memory
 from .options import DataOptions, ModelOptions, ReductionOptions, RetrainOptions, RunOptions
 from .ui import Watcher
 
@@ -188,7 +189,8 @@ def build_recipe(options: RetrainOptions, seed: int) -> Recipe:
     return recipe.changed(**changes, seed=seed)
 
 
-def apply_threads(options: RunOptions) -> None:
-    """Set torch's thread count if asked."""
+def settle(options: RunOptions) -> None:
+    """Prepare the process: memory stays in it, torch gets the thread count that was asked for."""
+    keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)

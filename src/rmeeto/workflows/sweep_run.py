@@ -14,14 +14,14 @@ from . import measure
 from .folder import RunFolder
 from .options import ReductionOptions, SweepOptions
 from .record import default_out, finish, start_record
-from .setup import Job, apply_threads, build_reducer, open_evaluation, open_model
+from .setup import Job, build_reducer, open_evaluation, open_model, settle
 from .ui import Silent, Watcher
 
 
 def run(options: SweepOptions, ui: Watcher | None = None) -> RunRecord:
     """Evaluate every method at every r without re-training; cells are kept and resumed one by one."""
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     reducers = {
         (method, r): build_reducer(ReductionOptions(method=method, r=r, sites=options.sites))
         for method in options.methods for r in options.rs

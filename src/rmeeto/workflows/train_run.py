@@ -11,7 +11,7 @@ from . import measure
 from .folder import RunFolder
 from .options import TrainOptions
 from .record import default_out, finish, start_record
-from .setup import apply_threads, build_recipe, open_model, open_splits
+from .setup import build_recipe, open_model, open_splits, settle
 from .training import watch
 from .ui import Silent, Watcher
 
@@ -19,7 +19,7 @@ from .ui import Silent, Watcher
 def run(options: TrainOptions, ui: Watcher | None = None) -> RunRecord:
     """Train, keep the weights that were best on the validation images, evaluate once on the others."""
     ui = ui or Silent()
-    apply_threads(options.run)
+    settle(options.run)
     recipe = build_recipe(options.training, options.run.seed)
     splits = open_splits(options.data, options.run.seed)
     overrides = {

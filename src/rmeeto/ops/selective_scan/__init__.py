@@ -57,7 +57,8 @@ def selective_scan(
     ``selective_scan_fn``. Differs in: ``reverse`` is new; complex A is refused.
     """
     check(u, delta, A, B, C, D, z, delta_bias)
-    backend = dispatch.choose("selective_scan", native.obstacle(u, delta, A, B, C, D, z, delta_bias))
+    obstacle = native.obstacle(u, delta, A, B, C, D, z, delta_bias)
+    backend = dispatch.choose("selective_scan", obstacle, loud=u.dtype != torch.float64)
     if backend == "native":
         out, last = _run_native(
             u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state

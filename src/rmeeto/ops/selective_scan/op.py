@@ -67,7 +67,9 @@ torch.library.register_autograd(
 
 
 @register_flop_formula(torch.ops.rmeeto.selective_scan)
-def _flops(u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw):
+def _flops(
+    u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw
+):
     """9 operations a state and step, 1 a channel and step for each of D and z.
 
     Source: the counter published with Vision Mamba models (mamba-ssm's authors' formula).
