@@ -30,7 +30,6 @@ _PUBLIC = {
     "open_source": "rmeeto.data",
     "Preprocessing": "rmeeto.data",
     "Recipe": "rmeeto.retrain",
-    "retrain": "rmeeto.retrain",
     "predict": "rmeeto.evaluation",
     "compare_speed": "rmeeto.profiling",
     "count_flops": "rmeeto.profiling",
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from .profiling import compare_speed, count_flops
     from .reducers import PruneRandom, PruneRedundant, PruneScore, RMeeTo
     from .reporting import RunRecord, write_report
-    from .retrain import Recipe, retrain
+    from .retrain import Recipe
     from .tokens import Plan, Reduction, Schedule, TokenState, reduce_, restore_
     from .workflows import rebuild
 

@@ -27,7 +27,6 @@ PINNED = {
     "open_source",
     "Preprocessing",
     "Recipe",
-    "retrain",
     "predict",
     "compare_speed",
     "count_flops",
@@ -46,7 +45,10 @@ def test_public_names_are_pinned():
 @pytest.mark.parametrize("name", sorted(PINNED))
 def test_public_name_resolves_and_is_documented(name):
     value = getattr(rmeeto, name)
-    if name != "__version__":
+    if name == "ops":
+        assert value.__doc__
+    elif name != "__version__":
+        assert callable(value)
         assert value.__doc__, f"{name} has no docstring"
 
 

@@ -59,7 +59,7 @@ def tokens(layers: Sequence[LayerTokens], title: str, size: Size = WIDE) -> str:
     blocks = max(len(stage.tokens) for stage in layers)
     y = scale([float(n) for stage in layers for n in stage.tokens], zero=True, whole=True)
     y = y.moved(size.height - 38, 28)
-    names = [shorten(f"{stage.tokens[-1]} {stage.name}", 0.3 * size.width) for stage in layers]
+    names = [shorten(f"{stage.tokens[-1]} {stage.name}", 0.36 * size.width) for stage in layers]
     right = max(map(text_width, names)) + 8
     x = Scale(0, blocks, max(map(text_width, y.texts())) + 8, size.width - right, ())
     heights = apart([y(stage.tokens[-1]) for stage in layers], 16, 20, size.height - 38)

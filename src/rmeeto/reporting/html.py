@@ -102,7 +102,7 @@ def _breakable(name: str) -> Any:
 def _facts(record: RunRecord) -> dict[str, dict[str, Any]]:
     run = {
         "Command": f"rmeeto {record.command}",
-        "Made": record.created,
+        "Made": _when(record.created),
         "Version": record.code_version,
         "Fingerprint": record.fingerprint,
     }
@@ -148,7 +148,8 @@ def _layers(record: RunRecord) -> dict[str, Any] | None:
     share = merged_share(record)
     note = f"{number(100 * share, 0)}{THIN}% fewer, on average over the blocks." if share else ""
     title = "Tokens in each block"
-    named = [LayerTokens(STAGES.get(s.name, s.name), s.tokens) for s in record.tokens_per_layer]
+    stages = [(STAGES.get(s.name, s.name).lower(), s.tokens) for s in record.tokens_per_layer]
+    named = [LayerTokens(name, counts) for name, counts in stages]
     return _figure(title, lambda size: tokens(named, title, size), note)
 
 

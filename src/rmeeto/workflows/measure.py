@@ -137,7 +137,7 @@ def pictures(
         with torch.inference_mode():
             states = model.forward_intermediates(batch, [k - 1 for k in shown])
         views = {
-            f"after block {k}: {state.tokens.shape[1]} tokens": patch_sources(
+            f"after block {k}": patch_sources(
                 state.source[0].numpy(), slots
             )
             for k, state in zip(shown, states, strict=True)

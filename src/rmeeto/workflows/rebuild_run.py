@@ -238,5 +238,5 @@ def _speed_series(run_: _Run, value: dict) -> list[Series]:
             top1, speed = value["top1", stage], value[f"images_per_s@{batch}", stage]
             points.append(Point(speed.value, top1.value, top1.low, top1.high, stage))
         series.append(Series(f"batch {batch}", "images per second", "top-1 (%)", tuple(points),
-                             "scatter", "Accuracy against measured speed"))  # fmt: skip
+                             "line", "Accuracy against measured speed"))  # fmt: skip
     return series
