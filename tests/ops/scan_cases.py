@@ -63,7 +63,9 @@ def grads(function, inputs: dict[str, Tensor], grad: Tensor, **options) -> dict[
     leaves = {name: x.detach().requires_grad_() for name, x in inputs.items()}
     out = function(**leaves, **options)
     out = out[0] if isinstance(out, tuple) else out
-    found = torch.autograd.grad(out, list(leaves.values()), grad.to(out.dtype))
+    found = torch.autograd.grad(
+        out, list(leaves.values()), grad.to(out.dtype), materialize_grads=True
+    )
     return {"out": out.detach(), **dict(zip(leaves, found, strict=True))}
 
 

@@ -68,9 +68,9 @@ def cost_metrics(model: Backbone, group: str) -> tuple[list[Metric], LayerTokens
     paper, full = count_flops(model, "paper"), count_flops(model, "full")
     tokens = paper.tokens
     metrics = [
-        Metric("gflops_paper", paper.gflops, "G", "lower", group=group,
+        Metric("gflops_paper", paper.gflops, "GMACs", "lower", group=group,
                note="MACs, one scan direction, as published"),
-        Metric("gflops_full", full.gflops, "G", "lower", group=group,
+        Metric("gflops_full", full.gflops, "GMACs", "lower", group=group,
                note="MACs, both scan directions"),
         Metric("tokens_mean", sum(tokens) / len(tokens), "", "lower", group=group),
         Metric("tokens_last", tokens[-1], "", "lower", group=group),

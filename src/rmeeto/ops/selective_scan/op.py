@@ -67,18 +67,15 @@ torch.library.register_autograd(
 
 
 @register_flop_formula(torch.ops.rmeeto.selective_scan)
-def _flops(
-    u_shape, delta_shape, A_shape, B_shape, C_shape, D_shape=None, z_shape=None, *rest, **kw
-):
-    """9 operations a state and step, 1 a channel and step for each of D and z.
+def _flops(u, delta, A, B, C, D=None, z=None, *rest, **kwargs) -> int:
+    """9 operations a state and step, 1 a channel and step for each of D and z, all from shapes.
 
     Source: the counter published with Vision Mamba models (mamba-ssm's authors' formula).
     """
-    once = math.prod(u_shape)
-    return once * (9 * A_shape[1] + (D_shape is not None) + (z_shape is not None))
+    return math.prod(u) * (9 * A[1] + (D is not None) + (z is not None))
 
 
 @register_flop_formula(torch.ops.rmeeto.selective_scan_backward)
-def _backward_flops(grad_shape, *shapes, **kw):
-    """Twice the forward, as is usual; the states' recomputation is not counted."""
-    return 2 * _flops(*shapes, **kw)
+def _backward_flops(grad, u, delta, A, B, C, D=None, z=None, *rest, **kwargs) -> int:
+    """Twice the forward, as is usual; that states are computed again is not counted."""
+    return 2 * math.prod(u) * (9 * A[1] + (D is not None) + (z is not None))

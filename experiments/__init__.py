@@ -1,0 +1,1 @@
+"""How every committed result is made; see README.md here."""

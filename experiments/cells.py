@@ -1,0 +1,187 @@
+"""The experiments as a list of cells, most decisive first; each one is a file in results/cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["free", "tune", "speed"]
+
+SEEDS = (0, 1, 2)
+TUNE_IMAGES = 10_000
+"""Class-balanced training images of a re-training."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of one reference with one reduction.
+
+    ``free`` evaluates without re-training, ``tune`` re-trains first and evaluates then, ``speed``
+    times the reduced model against the unreduced one.
+    """
+
+    reference: str
+    """data/model, a key of `references.REFERENCES`"""
+    kind: Kind
+    label: str
+    """names reducer and recipe; the same label means the same settings"""
+    reducer: dict[str, Any] | None = None
+    """``name`` and settings; None leaves the model as it is"""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """changes to the preset "small" (tune only)"""
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        """Name of the cell, and path of its file below results/cells."""
+        seed = f"/seed{self.seed}" if self.kind == "tune" else ""
+        return f"{self.reference}/{self.kind}/{self.label}{seed}"
+
+    @property
+    def data(self) -> str:
+        """Data set: "fashion" or "cifar10"."""
+        return self.reference.partition("/")[0]
+
+
+def merge(r: int, **settings: Any) -> dict[str, Any]:
+    """R-MeeTo's merging of r tokens at every site."""
+    return {"name": "rmeeto", "r": r, **settings}
+
+
+def prune(r: int, **settings: Any) -> dict[str, Any]:
+    """The paper's baseline: the same tokens dropped instead of merged."""
+    return {"name": "prune_redundant", "r": r, **settings}
+
+
+def informative(r: int, drop: str = "most") -> dict[str, Any]:
+    """Drop the tokens that the mixer found most (or least) informative."""
+    return {"name": "prune_score", "r": r, "drop": drop}
+
+
+class Host:
+    """Cells of one reference; ``common`` are settings of every matching reducer on it."""
+
+    def __init__(self, reference: str, **common: Any) -> None:
+        self.reference, self.common = reference, common
+
+    def free(self, label: str, reducer: dict[str, Any] | None = None) -> Cell:
+        """Training-free accuracy."""
+        return Cell(self.reference, "free", label, self._with_common(reducer))
+
+    def tune(
+        self, label: str, reducer: dict[str, Any] | None = None, seeds=SEEDS, **recipe: Any
+    ) -> list[Cell]:
+        """Accuracy after the re-training, one cell a seed."""
+        reducer = self._with_common(reducer)
+        return [Cell(self.reference, "tune", label, reducer, recipe, seed) for seed in seeds]
+
+    def speed(self, r: int) -> Cell:
+        """Speed of merging against the unreduced model."""
+        return Cell(self.reference, "speed", f"rmeeto_r{r}", self._with_common(merge(r)))
+
+    def ratios(self, rs: tuple[int, ...]) -> Iterator[Cell]:
+        """Merging and pruning over r, and the unreduced model; training-free."""
+        yield self.free("r0")
+        for r in rs:
+            yield self.free(f"rmeeto_r{r}", merge(r))
+            yield self.free(f"prune_redundant_r{r}", prune(r))
+
+    def tuned(self, rs: tuple[int, ...]) -> Iterator[Cell]:
+        """Merging with re-training over r."""
+        for r in rs:
+            yield from self.tune(f"rmeeto_r{r}", merge(r))
+
+    def _with_common(self, reducer: dict[str, Any] | None) -> dict[str, Any] | None:
+        return reducer if reducer is None else {**reducer, **self.common}
+
+
+FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
+EXTREME_R = 30
+"""Beyond the paper: two tokens are left, where a re-training has most to recover."""
+KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)
+METRICS, DISTANCES, MODES = ("b", "c", "delta", "tokens"), ("l1", "l2"), ("mean", "max", "min")
+
+
+def _fashion() -> Iterator[Cell]:
+    vim, vit = Host("fashion/vim_w64"), Host("fashion/vit_w64", metric="k")
+    yield from vim.ratios(FASHION_RS)
+    yield from vit.ratios(FASHION_RS)
+    for r in (11, 20):
+        yield vim.free(f"prune_most_r{r}", informative(r))
+        yield vim.free(f"prune_least_r{r}", informative(r, "least"))
+        yield vim.free(f"prune_random_r{r}", {"name": "prune_random", "r": r})
+    yield from vim.tuned((20, 11))
+    yield from vim.tune("r0")
+    yield vim.free("unordered_r11", merge(11, ordered=False))
+    yield vit.free("unordered_r11", merge(11, ordered=False))
+    yield from vim.tune("unordered_r11", merge(11, ordered=False))
+    yield from vit.tuned((11,))
+    yield from vit.tune("unordered_r11", merge(11, ordered=False))
+    yield from (vim.speed(r) for r in (5, 11, 15, 20))
+    yield from _fashion_ablations(vim)
+    yield from vim.tune("prune_redundant_r20", prune(20))
+    yield from vim.tuned((15,))
+    yield from vim.tune("prune_redundant_r15", prune(15))
+    yield from vim.tune("prune_most_r20", informative(20))
+    yield vim.free(f"rmeeto_r{EXTREME_R}", merge(EXTREME_R))
+    yield from vim.tuned((EXTREME_R,))
+    yield from _fashion_lengths(vim)
+    yield from vim.tune("kth7_r11", merge(11, kth=7))
+    yield from (vit.speed(r) for r in (5, 11, 15, 20))
+    yield from _smaller("fashion", (48, 32))
+
+
+def _fashion_ablations(vim: Host) -> Iterator[Cell]:
+    """Training-free variations at the paper's r = 11: order, choice, metric, distance, mode."""
+    for rate in SHUFFLE:
+        yield vim.free(f"shuffle{rate:g}_r11", merge(11, shuffle=rate))
+    for k in KTH:
+        yield vim.free(f"kth{k}_r11", merge(11, kth=k))
+    for metric in METRICS:
+        yield vim.free(f"metric_{metric}_r11", merge(11, metric=metric))
+    for distance in DISTANCES:
+        yield vim.free(f"distance_{distance}_r11", merge(11, distance=distance))
+    for mode in MODES:
+        yield vim.free(f"merge_{mode}_r11", merge(11, merge=mode))
+
+
+def _fashion_lengths(vim: Host) -> Iterator[Cell]:
+    """How long and on how many images to re-train, at r = 20."""
+    for epochs in (1.0, 6.0):
+        yield from vim.tune(f"rmeeto_r20_epochs{epochs:g}", merge(20), epochs=epochs)
+    for share in (0.1, 0.3):
+        yield from vim.tune(f"rmeeto_r20_data{100 * share:g}", merge(20), data_fraction=share)
+
+
+def _smaller(data: str, widths: tuple[int, ...]) -> Iterator[Cell]:
+    """Unreduced smaller models: the size line, as trained and after the same re-training."""
+    for width in widths:
+        host = Host(f"{data}/vim_w{width}")
+        yield host.free("r0")
+        yield from host.tune("r0", seeds=(0,))
+
+
+def _cifar() -> Iterator[Cell]:
+    vim, vit = Host("cifar10/vim_w96"), Host("cifar10/vit_w96", metric="k")
+    yield from vim.ratios(CIFAR_RS)
+    yield from vit.ratios(CIFAR_RS)
+    yield vim.free("prune_most_r5", informative(5))
+    yield vim.free("prune_least_r5", informative(5, "least"))
+    yield from vim.tuned((5, 4))
+    yield from vim.tune("r0")
+    yield vim.free("unordered_r4", merge(4, ordered=False))
+    yield vit.free("unordered_r4", merge(4, ordered=False))
+    yield from vim.tune("unordered_r4", merge(4, ordered=False))
+    yield from vit.tuned((4,))
+    yield from vit.tune("unordered_r4", merge(4, ordered=False))
+    yield from (vim.speed(r) for r in (2, 3, 4, 5))
+    yield from vim.tune("prune_redundant_r5", prune(5))
+    yield from vim.tuned((3,))
+    yield from vim.tune("prune_most_r5", informative(5))
+    yield from _smaller("cifar10", (64, 48))
+
+
+def all_cells() -> list[Cell]:
+    """Every cell of the committed results, in the order in which to run them."""
+    return [*_fashion(), *_cifar()]

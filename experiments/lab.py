@@ -1,0 +1,86 @@
+"""Where the experiments find models and images and leave results: the real place, or a tiny one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.cells import TUNE_IMAGES, Cell
+from experiments.data import ROOT, Splits, splits
+from experiments.references import REFERENCES
+
+import rmeeto
+from rmeeto.backbones import Backbone
+from rmeeto.data import Subset, open_source
+from rmeeto.profiling import Stop
+
+VALIDATION_IMAGES = 1_000
+"""Validation images of a re-training: for its curve, nothing is chosen on them."""
+# What every re-training changes in the preset "small": the average is kept, not the best.
+RECIPE = {"keep": "ema"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Folders, images and sizes of a run of the experiments."""
+
+    results: Path = ROOT / "results"
+    """holds references/ and cells/"""
+    runs: Path = ROOT / "runs"
+    """holds the checkpoints of unfinished re-trainings"""
+    open: Callable[[str], Splits] = splits
+    """data set → its splits"""
+    train_images: int | None = TUNE_IMAGES
+    validation_images: int | None = VALIDATION_IMAGES
+    recipe: dict[str, Any] = field(default_factory=lambda: dict(RECIPE))
+    batch_sizes: tuple[int, ...] = (1, 32, 128)
+    stop: Stop = Stop(budget_seconds=60.0)
+
+    def reference_folder(self, cell: Cell) -> Path:
+        """Folder of the model that the cell starts from."""
+        return self.results / "references" / cell.reference
+
+    def reference_fingerprint(self, cell: Cell) -> str | None:
+        """Changes with the reference's weights; None where there is no such model yet."""
+        folder = self.reference_folder(cell)
+        if not (folder / "training.json").exists():
+            return None  # the last file that the training of a reference writes
+        return json.loads((folder / "config.json").read_text())["weights"]["sha256"][:16]
+
+    def model(self, cell: Cell) -> Backbone:
+        """The reference, in evaluation mode."""
+        return rmeeto.load_model(self.reference_folder(cell))
+
+    def cell_file(self, cell: Cell) -> Path:
+        """Where the cell's result is."""
+        return self.results / "cells" / f"{cell.id}.json"
+
+
+def smoke_lab(folder: Path, images: int = 20) -> Lab:
+    """A lab with narrow untrained references and a few demo images: every cell in a second.
+
+    Depth and tokens are those of the real models, so every schedule is the real one.
+    """
+    lab = Lab(
+        results=folder / "results", runs=folder / "runs", open=lambda name: _demo(images),
+        train_images=None, validation_images=None, batch_sizes=(1,),
+        stop=Stop(repeats=3, min_seconds=0.0, budget_seconds=1.0, max_rounds=3),
+        recipe={**RECIPE, "max_steps": 1, "batch_size": 4},
+    )  # fmt: skip
+    for name, reference in REFERENCES.items():
+        target = lab.results / "references" / name
+        if not (target / "training.json").exists():
+            changes = {**reference.overrides, "embed_dim": 16, "num_classes": 10}
+            rmeeto.save_model(rmeeto.create_model(reference.model, **changes), target)
+            (target / "training.json").write_text("{}")
+    return lab
+
+
+def _demo(images: int) -> Splits:
+    train, test = open_source("demo", "train"), open_source("demo", "test")
+    parts = (range(images), range(images, 2 * images))
+    return Splits(*(Subset(train, part) for part in parts), Subset(test, range(images)))
+
