@@ -8,6 +8,11 @@ namespace RM_NS {
 using rmeeto::ScanGradArgs;
 
 enum { kBackwardTile = 8 };
+#if defined(__AVX512F__)
+const bool kKeepDecay = false;  // exp2 is cheaper again than a round trip through the L2 cache
+#else
+const bool kKeepDecay = true;
+#endif
 const long kBackwardChannels = 128;  // channels a unit sums into its partial dB and dC
 const long kWholeSteps = 256;        // sequences up to this length need no checkpoints
 const long kStretchSteps = 64;       // otherwise: steps between checkpoints
@@ -39,7 +44,7 @@ struct BackwardScratch {
     const long rows = stretches.steps * W, weights = cut.blocks * s.states * W;
     x = take(rows), dt = take(rows), slope = take(rows), dx = take(rows);
     dy = take(rows), y = take(rows), ddx = take(rows), ddt = take(rows);
-    decay = take(rows * kBackwardTile), state = take((rows + W) * kBackwardTile);
+    decay = take(kKeepDecay ? rows * kBackwardTile : 0), state = take((rows + W) * kBackwardTile);
     B = take(stretches.steps * s.states), C = take(stretches.steps * s.states);
     sumB = take(rows * s.states), sumC = take(rows * s.states);
     adjoint = take(weights), dA = take(weights), dB = take(weights), dC = take(weights);
@@ -49,7 +54,7 @@ struct BackwardScratch {
   }
 };
 
-// States of T rows from `h` on: keeps decay, and state before step t at [t], after it at [t + 1].
+// T states from `h` on: keeps the state before step t at [t], after it at [t + 1], and perhaps the decay.
 template <int T, bool ConstB, bool ConstC>
 static void recompute(long steps, const float* A, Operand B, Operand C, const float* h, BackwardScratch s,
                       Ahead ahead) {
@@ -64,7 +69,7 @@ static void recompute(long steps, const float* A, Operand B, Operand C, const fl
     RM_UNROLL
     for (int n = 0; n < T; ++n) {
       const vf a = exp2(dt * load(A + n * W));
-      store(decay + n * W, a);
+      if (kKeepDecay) store(decay + n * W, a);
       state[n] = a * state[n] + dx * state_of<ConstB>(B.data, n);
       store(after + n * W, state[n]);
       y[n & 1] += state[n] * state_of<ConstC>(C.data, n);
@@ -109,7 +114,7 @@ static void sweep(long steps, long states, const float* A, Operand B, Operand C,
       const vf q = carried[n] + dy * state_of<ConstC>(c, n), h = load(before + n * W);
       add_to(dC + n * W, dy * after[n]);
       add_to(dB + n * W, q * dx);
-      carried[n] = q * load(decay + n * W);
+      carried[n] = q * (kKeepDecay ? load(decay + n * W) : exp2(dt * load(A + n * W)));
       after[n] = h;
       const vf g = carried[n] * h;
       dA[n] += g * dt;

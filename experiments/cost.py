@@ -7,12 +7,12 @@ import math
 from functools import cache
 
 import torch
+
+import rmeeto
 from experiments.cells import TUNE_IMAGES, Cell
 from experiments.lab import VALIDATION_IMAGES, Lab
 from experiments.references import REFERENCES
 from experiments.store import recipe_of
-
-import rmeeto
 from rmeeto.reducers import reducer_from_dict
 from rmeeto.tokens import Reduction, Schedule
 

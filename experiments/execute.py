@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from experiments.cells import Cell
 from experiments.data import part
 from experiments.lab import Lab
 from experiments.store import Result, identity, pack, recipe_of
-
 from rmeeto import Preprocessing, reduce_
 from rmeeto.backbones import Backbone
 from rmeeto.config import fingerprint, to_dict

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import rmeeto
 from experiments.cells import TUNE_IMAGES, Cell
 from experiments.data import ROOT, Splits, splits
 from experiments.references import REFERENCES
-
-import rmeeto
 from rmeeto.backbones import Backbone
 from rmeeto.data import Subset, open_source
 from rmeeto.profiling import Stop
@@ -37,7 +36,7 @@ class Lab:
     validation_images: int | None = VALIDATION_IMAGES
     recipe: dict[str, Any] = field(default_factory=lambda: dict(RECIPE))
     batch_sizes: tuple[int, ...] = (1, 32, 128)
-    stop: Stop = Stop(budget_seconds=60.0)
+    stop: Stop = field(default_factory=lambda: Stop(budget_seconds=60.0))
 
     def reference_folder(self, cell: Cell) -> Path:
         """Folder of the model that the cell starts from."""
@@ -81,6 +80,6 @@ def smoke_lab(folder: Path, images: int = 20) -> Lab:
 
 def _demo(images: int) -> Splits:
     train, test = open_source("demo", "train"), open_source("demo", "test")
-    parts = (range(images), range(images, 2 * images))
-    return Splits(*(Subset(train, part) for part in parts), Subset(test, range(images)))
+    first, second = (Subset(train, range(i, i + images)) for i in (0, images))
+    return Splits(first, second, Subset(test, range(images)))
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
 from experiments.cells import Cell
 from experiments.lab import Lab
-
 from rmeeto.config import fingerprint, from_dict, to_dict
 from rmeeto.evaluation import Interval
 from rmeeto.retrain import preset

@@ -23,11 +23,11 @@ def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
     """Softmax confidences of the ``top`` classes of every image; unreadable images are named."""
     ui = ui or Silent()
     settle(options.run)
+    files = list(image_files(options.images))
     job = open_model(options.model, None, ui, options.run.seed, keep_reduction=True)
     names = job.model.metadata.get("classes") or [str(k) for k in range(job.model.num_classes)]
     rows, bad = [], []
     with ui.bar("predict") as bar:
-        files = list(image_files(options.images))
         for done, path in enumerate(files):
             try:
                 rows += _rows(job, names, path, options.top)

@@ -1,0 +1,21 @@
+"""Every claim of the paper as a question to the cells."""
+
+from __future__ import annotations
+
+from .cost import cost_questions
+from .elsewhere import elsewhere_questions
+from .free import free_questions
+from .hosts import CIFAR, FASHION
+from .questions import Finding, Question, Region
+from .tuned import tuned_questions
+
+__all__ = ["CIFAR", "FASHION", "Finding", "Question", "Region", "all_questions"]
+
+
+def all_questions() -> list[Question]:
+    """All of them, in the order of the table."""
+    return [
+        *free_questions(FASHION), *tuned_questions(FASHION), *cost_questions(FASHION),
+        *free_questions(CIFAR), *tuned_questions(CIFAR), *cost_questions(CIFAR),
+        *elsewhere_questions(),
+    ]  # fmt: skip

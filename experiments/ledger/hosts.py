@@ -1,0 +1,46 @@
+"""Which models and ratios stand for the paper's on each data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.cells import EXTREME_R
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set's hosts and the tokens removed at a site for each of the paper's settings."""
+
+    key: str
+    name: str
+    vim: str
+    vit: str
+    smaller: tuple[str, ...]
+    """unreduced siblings, for the size line"""
+    sweep: tuple[int, ...]
+    """evenly spaced, for monotone and accelerating"""
+    main: int
+    """reduction ratio near .31, the paper's for Vim-S and Vim-B"""
+    mid: int
+    """reduction ratio .42, where the paper compares with pruning and with ViT"""
+    high: int
+    """the paper's largest ratio, or ours"""
+    tuned: tuple[int, ...]
+    """merged and re-trained"""
+    speeds: tuple[int, ...]
+    """timed and re-trained"""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FASHION = DataSet(
+    "fashion", "Fashion-MNIST", "fashion/vim_w64", "fashion/vit_w64",
+    ("fashion/vim_w48", "fashion/vim_w32"), sweep=(5, 10, 15, 20), main=11, mid=15, high=20,
+    tuned=(11, 15, 20, EXTREME_R), speeds=(11, 15, 20),
+)  # fmt: skip
+CIFAR = DataSet(
+    "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", "cifar10/vit_w96",
+    ("cifar10/vim_w64", "cifar10/vim_w48"), sweep=(1, 2, 3, 4, 5), main=4, mid=5, high=5,
+    tuned=(3, 4, 5), speeds=(3, 4, 5),
+)  # fmt: skip
