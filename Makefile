@@ -8,8 +8,7 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --out runs/demo
-	@echo "report: runs/demo/report.html"
+	$(BIN)/rmeeto rebuild --minutes 4 --limit 5000 --out runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python tools/run_tests.py

@@ -54,7 +54,7 @@ def answers(evidence: Evidence) -> list[Claim]:
 
 
 def tally(claims: Sequence[Claim]) -> str:
-    """"12 hold, 3 fail, 8 not verified"."""
+    """ "12 hold, 3 fail, 8 not verified"."""
     verdicts = [claim.verdict for claim in claims]
     words = {"holds": "hold", "fails": "fail", "not verified": "not verified"}
     return ", ".join(f"{verdicts.count(k)} {word}" for k, word in words.items())
@@ -75,7 +75,8 @@ def claims_block(claims: Sequence[Claim]) -> str:
             claims_markdown(groups["elsewhere"]),
     }  # fmt: skip
     below = "".join(
-        f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n" for title, text in folded.items()
+        f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n"
+        for title, text in folded.items()
     )
     return f"On {FASHION}: {tally(groups['main'])}.\n\n{table}\n\n{below}"
 
@@ -94,7 +95,9 @@ def write_flops(path: Path) -> None:
     about = "GFLOPs (multiply-adds) of one 224×224 image; paper: one scan direction, as published; full: both"
     rows = [to_dict(row) for row in published_flops_table()]
     rows = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    write_atomic(path, json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(
+        path, json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 if __name__ == "__main__":

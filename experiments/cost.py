@@ -13,6 +13,7 @@ from experiments.cells import TUNE_IMAGES, Cell
 from experiments.lab import VALIDATION_IMAGES, Lab
 from experiments.references import REFERENCES
 from experiments.store import recipe_of
+from rmeeto.backbones import Backbone
 from rmeeto.reducers import reducer_from_dict
 from rmeeto.tokens import Reduction, Schedule
 
@@ -64,12 +65,18 @@ def _share(cell: Cell) -> float:
 
 @cache
 def _macs(reference: str, reducer: str | None) -> float:
+    model = _host(reference)
+    schedule = Schedule((0,) * len(model.block_list()), model.num_tokens)
+    if reducer is not None:
+        schedule = Reduction(reducer_from_dict(json.loads(reducer)), model).schedule
+    return model.flops(schedule.tokens(), (), "full")
+
+
+@cache
+def _host(reference: str) -> Backbone:
     spec = REFERENCES[reference]
     with torch.device("meta"):
-        model = rmeeto.create_model(spec.model, num_classes=10, **spec.overrides)
-    plain = Schedule((0,) * len(model.block_list()), model.num_tokens)
-    schedule = Reduction(reducer_from_dict(json.loads(reducer)), model).schedule if reducer else plain
-    return model.flops(schedule.tokens(), (), "full")
+        return rmeeto.create_model(spec.model, num_classes=10, **spec.overrides)
 
 
 def hours(seconds: float) -> str:

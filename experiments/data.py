@@ -28,9 +28,13 @@ class Splits:
 def splits(name: str) -> Splits:
     """Splits of "fashion" or "cifar10"; validation is 5,000 training images, the same for everything."""
     if name == "fashion":
-        train, validation = hold_out_last(open_source(f"idx:{DATA / 'fashion_mnist'}", "train"), VALIDATION)
+        train, validation = hold_out_last(
+            open_source(f"idx:{DATA / 'fashion_mnist'}", "train"), VALIDATION
+        )
         return Splits(train, validation, open_source(f"idx:{DATA / 'fashion_mnist'}", "test"))
-    train, validation = split_validation(in_memory(open_source(f"npz:{DATA / name}", "train")), VALIDATION, seed=0)
+    train, validation = split_validation(
+        in_memory(open_source(f"npz:{DATA / name}", "train")), VALIDATION, seed=0
+    )
     return Splits(train, validation, in_memory(open_source(f"npz:{DATA / name}", "test")))
 
 

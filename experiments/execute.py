@@ -95,7 +95,9 @@ def _accuracy(cell: Cell, lab: Lab, model: Backbone) -> dict[str, Any]:
     found = predict(model, test, _preprocessing(model))
     right = found.correct()
     if len(right) != len(test):
-        raise RuntimeError(f"{len(test) - len(right)} test images can't be read: results won't pair")
+        raise RuntimeError(
+            f"{len(test) - len(right)} test images can't be read: results won't pair"
+        )
     return {
         "accuracy": bootstrap(right), "correct": pack(right), "images": len(right),
         "predicted": fingerprint(np.argmax(found.logits, axis=1).tolist()),

@@ -65,7 +65,7 @@ def smoke_lab(folder: Path, images: int = 20) -> Lab:
     """
     lab = Lab(
         results=folder / "results", runs=folder / "runs", open=lambda name: _demo(images),
-        train_images=None, validation_images=None, batch_sizes=(1,),
+        train_images=None, validation_images=None, batch_sizes=(1, 128),
         stop=Stop(repeats=3, min_seconds=0.0, budget_seconds=1.0, max_rounds=3),
         recipe={**RECIPE, "max_steps": 1, "batch_size": 4},
     )  # fmt: skip
@@ -82,4 +82,3 @@ def _demo(images: int) -> Splits:
     train, test = open_source("demo", "train"), open_source("demo", "test")
     first, second = (Subset(train, range(i, i + images)) for i in (0, images))
     return Splits(first, second, Subset(test, range(images)))
-

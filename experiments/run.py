@@ -35,15 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", metavar="PREFIX", help="cells that begin with this")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="PREFIX",
+        help="cells that begin with one of these",
+    )
     parser.add_argument("--list", action="store_true", help="show states and expected costs")
     parser.add_argument("--minutes", type=float, help="start no cell that would end after this")
     parser.add_argument("--smoke", type=Path, metavar="FOLDER", help="tiny models and images there")
     given = parser.parse_args(arguments)
     lab = smoke_lab(given.smoke) if given.smoke else Lab()
-    cells = [cell for cell in all_cells() if cell.id.startswith(given.only)]
+    cells = [cell for cell in all_cells() if cell.id.startswith(tuple(given.only))]
     if not cells:
-        say(f"no cell begins with {given.only!r}; --list shows all of them")
+        say(f"no cell begins with {' or '.join(given.only)}; --list shows all of them")
         return 1
     if given.list:
         show(cells, lab)
@@ -77,7 +83,9 @@ def run(cells: Sequence[Cell], lab: Lab, minutes: float | None = None) -> None:
             if not mine:
                 say(f"another process is at {cell.id}")
             elif state(cell, lab) != "done":  # the other process may have been faster
-                say(f"{_clock()} {cell.id}, about {hours(expected)}; all: {hours(pace.left())} left")
+                say(
+                    f"{_clock()} {cell.id}, about {hours(expected)}; all: {hours(pace.left())} left"
+                )
                 say(f"  {_summary(execute(cell, lab, say))}")
             pace.done(cell.id)
 

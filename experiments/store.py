@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from experiments.cells import Cell
 from experiments.lab import Lab
 from rmeeto.config import fingerprint, from_dict, to_dict
 from rmeeto.evaluation import Interval
-from rmeeto.retrain import preset
+from rmeeto.retrain import Recipe, preset
 from rmeeto.storage import write_atomic
 
 FORMAT = 1
@@ -85,16 +85,21 @@ def pack(correct: np.ndarray) -> str:
     return base64.b64encode(np.packbits(correct).tobytes()).decode()
 
 
-def recipe_of(cell: Cell, lab: Lab):
+def recipe_of(cell: Cell, lab: Lab) -> Recipe:
     """The re-training of a tune cell."""
     return preset("small").changed(**{**cell.recipe, **lab.recipe}, seed=cell.seed)
 
 
 def identity(cell: Cell, lab: Lab, reference: str) -> str:
     """Fingerprint of all that decides the result but the code."""
-    recipe = recipe_of(cell, lab).decisive() if cell.kind == "tune" else None
-    sizes = lab.train_images, lab.validation_images
-    return fingerprint([FORMAT, asdict(cell), reference, recipe, sizes if recipe else None])
+    training = [_chosen(recipe_of(cell, lab)), lab.train_images, lab.validation_images]
+    return fingerprint([FORMAT, asdict(cell), reference, training if cell.kind == "tune" else None])
+
+
+def _chosen(recipe: Recipe) -> dict[str, Any]:
+    """Settings that differ from their defaults, so that a new setting does not age old results."""
+    defaults = {f.name: f.default for f in fields(Recipe)}
+    return {k: v for k, v in recipe.decisive().items() if to_dict(defaults[k]) != v}
 
 
 def state(cell: Cell, lab: Lab) -> State:

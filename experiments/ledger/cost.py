@@ -64,13 +64,17 @@ def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
         for r in data.speeds:
             lost = difference(base, evidence.tuned(data.vim, f"rmeeto_r{r}"))
             ratio = speedup(evidence, data.vim, r)
-            told.append(f"r={r}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×")
+            told.append(
+                f"r={r}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×"
+            )
             good += [ratio] if lost.high < DROP else []
         details = {f"r={r}": _by_batch(evidence, data.vim, r) for r in data.speeds}
         facts = f"{'; '.join(told)}. {_load(evidence, data)}"
         if not good:
             return Finding(None, facts, f"No r is within {DROP} points by its interval", details)
-        return Finding(max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, data), details)
+        return Finding(
+            max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, data), details
+        )
 
     return find
 
@@ -79,7 +83,11 @@ def _ceilings(evidence: Evidence, data: DataSet) -> str:
     told = []
     for r in data.speeds:
         (cell,) = evidence.cells(f"{data.vim}/speed/rmeeto_r{r}")
-        told += [f"{s['ceiling']:.2f}× at r={r}" for s in cell.speed["speedups"] if s["batch_size"] == BATCH]
+        told += [
+            f"{s['ceiling']:.2f}× at r={r}"
+            for s in cell.speed["speedups"]
+            if s["batch_size"] == BATCH
+        ]
     return f"If time followed FLOPs (both directions) it would be {', '.join(told)}"
 
 
@@ -93,7 +101,9 @@ def _by_batch(evidence: Evidence, host: str, r: int) -> dict[str, list[float]]:
 
 def _load(evidence: Evidence, data: DataSet) -> str:
     cells = evidence.cells(*(f"{data.vim}/speed/rmeeto_r{r}" for r in data.speeds))
-    loads = [x for cell in cells for x in (cell.speed["machine"]["load"][0], cell.speed["load_after"][0])]
+    loads = [
+        x for cell in cells for x in (cell.speed["machine"]["load"][0], cell.speed["load_after"][0])
+    ]
     machine = cells[0].machine
     return (
         f"{machine['threads']} thread of {machine['cpu']}, {machine['cores']} cores, load average "
@@ -106,7 +116,10 @@ def _size_line(data: DataSet) -> Question:
 
     def find(evidence: Evidence) -> Finding:
         family = {h: evidence.runs(h, "r0", SEEDS if h == data.vim else SEEDS[:1]) for h in hosts}
-        line = [(runs[0].macs["full"], np.mean([x.right for x in runs], axis=0)) for runs in family.values()]
+        line = [
+            (runs[0].macs["full"], np.mean([x.right for x in runs], axis=0))
+            for runs in family.values()
+        ]
         gains = {}
         for r in data.speeds:
             runs = evidence.runs(data.vim, f"rmeeto_r{r}")
@@ -147,14 +160,16 @@ def _speed_of_paper(data: DataSet) -> Question:
         weakest = ratios[r]
         value, low, high = (x / BEST_GPU[r] for x in (weakest.value, weakest.low, weakest.high))
         details = {f"r={k}": _by_batch(evidence, data.vim, k) for k in BEST_GPU}
-        return Finding(Interval(value, low, high, "×"), f"{told}. {_load(evidence, data)}", details=details)
+        return Finding(
+            Interval(value, low, high, "×"), f"{told}. {_load(evidence, data)}", details=details
+        )
 
+    theirs = ", ".join(f"r={r} {x}×" for r, x in BEST_GPU.items())
     return Question(
         f"speed-of-paper-{data.key}",
         f"Merging pays off at least as much as in the paper, where r=5 is slower than no merging ({data}, CPU)",
         "fig. speed (Vim-S, five GPUs)",
-        "smallest quotient of our speed-up and the paper's best (" + ", ".join(f"r={r} {x}×" for r, x in BEST_GPU.items())
-        + f"), batch {BATCH}, above 1", Region(1),
+        f"smallest quotient of our speed-up and the paper's best ({theirs}), batch {BATCH}, above 1", Region(1),
         (f"{data.vim}/speed",), find,
     )  # fmt: skip
 
@@ -166,7 +181,9 @@ def _flops() -> Question:
                  if table[name, r] != g]  # fmt: skip
         told = ", ".join(f"{m.split('_')[1]} r={r} {table[m, r]}" for m, r in PUBLISHED)
         found = float(len(wrong))
-        return Finding(Interval(found, found, found, "differ"), f"GFLOPs: {told}; VideoMamba alike", str(wrong))
+        return Finding(
+            Interval(found, found, found, "differ"), f"GFLOPs: {told}; VideoMamba alike", str(wrong)
+        )
 
     return Question(
         "flops", "The published FLOPs come out exactly, for Vim and VideoMamba", "tab. 2",
@@ -179,7 +196,9 @@ def points(evidence: Evidence, host: str, rs: tuple[int, ...]) -> list[tuple[flo
     """(speed-up, accuracy, label) of the re-trained settings that were timed."""
     found = []
     for r in rs:
-        if evidence.has(f"{host}/speed/rmeeto_r{r}") and evidence.has(f"{host}/tune/rmeeto_r{r}/seed2"):
+        if evidence.has(f"{host}/speed/rmeeto_r{r}") and evidence.has(
+            f"{host}/tune/rmeeto_r{r}/seed2"
+        ):
             accuracy = mean(evidence.tuned(host, f"rmeeto_r{r}"))
             found.append((speedup(evidence, host, r).value, accuracy, f"r = {r}"))
     return found

@@ -74,7 +74,9 @@ def _pruning(data: DataSet) -> Iterator[Question]:
     only = (f"{data.vim}/free/rmeeto", f"{data.vim}/free/prune")
 
     def gap(evidence: Evidence) -> Finding:
-        merged, pruned = (evidence.free(data.vim, f"{m}_r{high}") for m in ("rmeeto", "prune_redundant"))
+        merged, pruned = (
+            evidence.free(data.vim, f"{m}_r{high}") for m in ("rmeeto", "prune_redundant")
+        )
         facts = f"Top-1 at r={high}: {levels({'merged': merged, 'pruned': pruned})}"
         gaps = {f"r={r}": rounded(_gap(evidence, data, r)) for r in data.sweep}
         cause = little_to_tell_apart(evidence, data.vim, f"prune_redundant_r{high}")
@@ -115,7 +117,9 @@ def _pruning(data: DataSet) -> Iterator[Question]:
 
 
 def _gap(evidence: Evidence, data: DataSet, r: int) -> Interval:
-    return difference(*(evidence.free(data.vim, f"{m}_r{r}") for m in ("rmeeto", "prune_redundant")))
+    return difference(
+        *(evidence.free(data.vim, f"{m}_r{r}") for m in ("rmeeto", "prune_redundant"))
+    )
 
 
 def _against_vit(data: DataSet) -> Iterator[Question]:
@@ -143,9 +147,9 @@ def _against_vit(data: DataSet) -> Iterator[Question]:
 def _ablations(data: DataSet) -> Iterator[Question]:
     own = f"rmeeto_r{data.main}"
 
-    def against(labels: dict[str, str], statistic: Callable[..., np.ndarray]):
+    def against(plain: str, labels: dict[str, str], statistic: Callable[..., np.ndarray]):
         def find(evidence: Evidence) -> Finding:
-            rows = {"rmeeto": evidence.free(data.vim, own)}
+            rows = {plain: evidence.free(data.vim, own)}
             rows |= {name: evidence.free(data.vim, label) for name, label in labels.items()}
             cause = little_to_tell_apart(evidence, data.vim, own)
             found = measure(statistic, *rows.values())
@@ -158,22 +162,22 @@ def _ablations(data: DataSet) -> Iterator[Question]:
 
     r = f"_r{data.main}"
     asked = (
-        ("shuffle", "The more tokens are shuffled, the lower the accuracy", "tab. 5",
+        ("shuffle", "in order", "The more tokens are shuffled, the lower the accuracy", "tab. 5",
          "smallest loss from one rate of 0/.1/.3/.5/.7 to the next > 0",
          {f"shuffled {x:g}": f"shuffle{x:g}{r}" for x in SHUFFLE}, _falls),
-        ("merge-mode", "The size-weighted sum is the best way to merge", "tab. 17",
+        ("merge-mode", "sum", "The size-weighted sum is the best way to merge", "tab. 17",
          "sum − best of mean, max, min > 0", {m: f"merge_{m}{r}" for m in MODES}, best),
-        ("metric", "The mixer's output X is the best feature to match on", "tab. 6",
+        ("metric", "X", "The mixer's output X is the best feature to match on", "tab. 6",
          "X − best of B, C, Δ > 0",
          {m: f"metric_{m}{r}" for m in METRICS if m != "tokens"}, best),
-        ("kth-free", "Merging similar tokens beats merging less similar ones, no training",
+        ("kth-free", "most similar", "Merging similar tokens beats merging less similar ones, no training",
          "tab. 15", "1st − best of 3rd, 5th, 7th, 14th most similar > 0",
-         {f"{k}th": f"kth{k}{r}" for k in KTH}, best),
+         {f"{k}{'rd' if k == 3 else 'th'}": f"kth{k}{r}" for k in KTH}, best),
     )  # fmt: skip
-    for name, claim, source, threshold, labels, statistic in asked:
+    for name, plain, claim, source, threshold, labels, statistic in asked:
         yield Question(
             f"{name}-{data.key}", f"{claim}, r={data.main} ({data})", source, threshold, Region(0),
-            (f"{data.vim}/free/",), against(labels, statistic),
+            tuple(f"{data.vim}/free/{label}" for label in (own, *labels.values())), against(plain, labels, statistic),
         )  # fmt: skip
     yield Question(
         f"cosine-is-l2-{data.key}", f"Cosine and l2 distance give the same model, r={data.main} ({data})",

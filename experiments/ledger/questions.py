@@ -83,8 +83,7 @@ class Question:
     def _command(self) -> str:
         if self.command:
             return self.command
-        runs = (f"python experiments/run.py --only {prefix}" for prefix in self.only)
-        return " && ".join([*runs, "python experiments/claims.py"])
+        return f"python experiments/run.py --only {' '.join(self.only)} && python experiments/claims.py"
 
 
 def _judged(said: dict[str, Any], region: Region, found: Finding, note: str) -> Claim:

@@ -33,27 +33,47 @@ def tuned_questions(data: DataSet) -> Iterator[Question]:
 
 def _recovery(data: DataSet) -> Iterator[Question]:
     r = data.high
-    only = tuple(f"{data.vim}/{kind}/{label}" for kind in ("free", "tune") for label in ("r0", "rmeeto"))
+    only = tuple(
+        f"{data.vim}/{kind}/{label}" for kind in ("free", "tune") for label in ("r0", "rmeeto")
+    )
 
     def share(evidence: Evidence) -> Finding:
         base, control = evidence.free(data.vim, "r0"), evidence.tuned(data.vim, "r0")
-        free, tuned = evidence.free(data.vim, f"rmeeto_r{r}"), evidence.tuned(data.vim, f"rmeeto_r{r}")
+        free, tuned = (
+            evidence.free(data.vim, f"rmeeto_r{r}"),
+            evidence.tuned(data.vim, f"rmeeto_r{r}"),
+        )
         rows = {"unreduced": base, "unreduced and re-trained": control, "merged": free}
-        facts = f"Top-1 at r={r}: {levels({**rows, 'merged and re-trained': tuned})} ({seeds(tuned)})"
+        facts = (
+            f"Top-1 at r={r}: {levels({**rows, 'merged and re-trained': tuned})} ({seeds(tuned)})"
+        )
         if max(mean(base), mean(control)) - mean(free) < LITTLE:
-            raise UndecidableError(f"{facts}. Less than {LITTLE:g} point was lost: nothing to recover")
+            raise UndecidableError(
+                f"{facts}. Less than {LITTLE:g} point was lost: nothing to recover"
+            )
         found = measure(
-            lambda b, c, f, t: 100 * (t - f) / (np.maximum(b, c) - f), base, control, free, tuned, unit="%"
+            lambda b, c, f, t: 100 * (t - f) / (np.maximum(b, c) - f),
+            base,
+            control,
+            free,
+            tuned,
+            unit="%",
         )
         return Finding(found, facts, details={"top1": {k: mean(v) for k, v in rows.items()}})
 
     def spike(evidence: Evidence) -> Finding:
         rows, gains = [], {}
         for k in data.tuned:
-            free, tuned = evidence.free(data.vim, f"rmeeto_r{k}"), evidence.tuned(data.vim, f"rmeeto_r{k}")
+            free, tuned = (
+                evidence.free(data.vim, f"rmeeto_r{k}"),
+                evidence.tuned(data.vim, f"rmeeto_r{k}"),
+            )
             rows += [free, tuned]
             gains[f"r={k}"] = rounded(difference(tuned, free))
-        found = measure(lambda *a: np.maximum.reduce([t - f for f, t in zip(a[::2], a[1::2], strict=True)]), *rows)
+        found = measure(
+            lambda *a: np.maximum.reduce([t - f for f, t in zip(a[::2], a[1::2], strict=True)]),
+            *rows,
+        )
         told = ", ".join(f"{k} {gain[0]:+.1f}" for k, gain in gains.items())
         deepest = min(mean(row) for row in rows[::2])
         cause = f"Merging leaves {deepest:.1f} at the worst here: no more than that can come back"
@@ -109,6 +129,12 @@ def _recovery(data: DataSet) -> Iterator[Question]:
     )  # fmt: skip
 
 
+_RIVALS = {
+    "prune_redundant": "the same tokens pruned", "prune_most": "most informative pruned",
+    "kth7": "merged with the 7th most similar",
+}  # fmt: skip
+
+
 def _compared(data: DataSet) -> Iterator[Question]:
     asked = [
         ("merge-beats-prune-tuned", "Merging still beats pruning the same tokens after re-training", data.mid,
@@ -123,9 +149,11 @@ def _compared(data: DataSet) -> Iterator[Question]:
 
         def find(evidence: Evidence, r: int = r, other: str = other) -> Finding:
             merged, rival = (evidence.tuned(data.vim, f"{m}_r{r}") for m in ("rmeeto", other))
-            rows = {"merged": merged, other.replace("_", " "): rival}
+            rows = {"merged": merged, _RIVALS[other]: rival}
             cause = little_to_tell_apart(evidence, data.vim, f"rmeeto_r{r}")
-            return Finding(difference(merged, rival), f"Top-1: {levels(rows)} ({seeds(merged)})", cause)
+            return Finding(
+                difference(merged, rival), f"Top-1: {levels(rows)} ({seeds(merged)})", cause
+            )
 
         yield Question(
             f"{name}-{data.key}", f"{claim}, r={r} ({data})", source, "difference > 0", Region(0),
@@ -161,7 +189,8 @@ def _order(data: DataSet) -> Iterator[Question]:
         facts = f"Points lost to disorder: Vim {gaps[0].value:+.2f}, ViT {gaps[1].value:+.2f}"
         return Finding(measure(lambda a, b, c, d: (a - b) - (c - d), *rows), facts)
 
-    vim, vit = (tuple(f"{h}/{k}/" for k in ("free", "tune")) for h in (data.vim, data.vit))
+    labels = [f"{kind}/{m}_r{r}" for kind in ("free", "tune") for m in ("rmeeto", "unordered")]
+    vim, vit = (tuple(f"{host}/{label}" for label in labels) for host in (data.vim, data.vit))
     source = "tab. 4 (Vim −9.4/−6.6/−3.5, DeiT +.1/+.1/−.1)"
     yield Question(
         f"order-vim-{data.key}", f"Losing the order of tokens hurts Mamba, r={r}, re-trained ({data})", source,

@@ -12,7 +12,7 @@ LITTLE = 1.0
 
 
 def levels(rows: Mapping[str, Row]) -> str:
-    """"unreduced 90.6, r = 5 90.1"."""
+    """ "unreduced 90.6, r = 5 90.1"."""
     return ", ".join(f"{name} {mean(row):.1f}" for name, row in rows.items())
 
 

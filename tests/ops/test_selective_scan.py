@@ -291,10 +291,11 @@ def _op_arguments(**case):
 )
 def test_opcheck(case):
     arguments = _op_arguments(**case)
-    torch.library.opcheck(torch.ops.rmeeto.selective_scan, (*arguments, True, False, True))
+    torch.library.opcheck(torch.ops.rmeeto.selective_scan, (*arguments, True, False, True, True))
     plain = [None if x is None else x.detach() for x in arguments]
     grad = torch.ones(2, 6, 5)
-    torch.library.opcheck(torch.ops.rmeeto.selective_scan_backward, (grad, *plain, True, True))
+    kept = torch.ops.rmeeto.selective_scan(*plain, True, True, False, True)[2]
+    torch.library.opcheck(torch.ops.rmeeto.selective_scan_backward, (grad, *plain, True, True, kept))
 
 
 class _Scan(torch.nn.Module):

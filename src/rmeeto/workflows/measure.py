@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,16 @@ def evaluate_stage(
 
 def _arrays(found: Predictions) -> dict[str, np.ndarray]:
     return {"logits": found.logits, "labels": found.labels, "ids": found.ids}
+
+
+def image_seconds(model: Backbone, source: ImageSource, preprocessing: Preprocessing) -> float:
+    """Seconds that one image takes in evaluation, from two timed batches of up to 16."""
+    images = ImageInput(source, preprocessing)(min(16, len(source)))
+    with torch.inference_mode():
+        model(images)
+        began = time.perf_counter()
+        model(images)
+    return (time.perf_counter() - began) / len(images)
 
 
 def interval_metric(name: str, interval: Interval, group: str, **extra: Any) -> Metric:
@@ -137,9 +148,7 @@ def pictures(
         with torch.inference_mode():
             states = model.forward_intermediates(batch, [k - 1 for k in shown])
         views = {
-            f"after block {k}": patch_sources(
-                state.source[0].numpy(), slots
-            )
+            f"after block {k}": patch_sources(state.source[0].numpy(), slots)
             for k, state in zip(shown, states, strict=True)
         }
         title = f"{source.item_name(index)}: {source.classes[int(source.labels[index])]}"

@@ -60,6 +60,7 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
     run_ = _prepare(options, ui or Silent())
     began = time.perf_counter()
     full = run_.job.model
+    _announce(run_)
     reduced = reduce_(copy.deepcopy(full), run_.reducer)
     _evaluate(run_, "baseline", full)
     _evaluate(run_, "reduced", reduced)
@@ -85,6 +86,29 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     inputs = {"model": job.identity, "data": splits.identity()}
     folder = RunFolder(default_out(options.run, "rebuild"), options, inputs, options.run.resume)
     return _Run(options, ui, splits, job, folder, reducer)
+
+
+_TRAINING_STEP = 5.0  # a training image costs about five evaluations: backward pass and teacher
+
+
+def _announce(run_: _Run) -> None:
+    """Say what the run will take, before it starts."""
+    options, recipe = run_.options, build_recipe(run_.options.training, run_.options.run.seed)
+    splits, job = run_.splits, run_.job
+    each = measure.image_seconds(job.model, splits.evaluation, job.preprocessing)
+    seen = 3 * len(splits.evaluation) + options.curve_images * len(options.curve)
+    steps = [
+        s
+        for s in (recipe.max_steps, (recipe.epochs or 0) * len(splits.train) / recipe.batch_size)
+        if s
+    ]
+    bounds = [min(steps) * recipe.batch_size * _TRAINING_STEP * each] if steps else []
+    bounds += [60 * recipe.minutes] if recipe.minutes else []
+    training, speed = min(bounds), options.speed.speed_seconds * len(options.speed.batches)
+    run_.ui.note(
+        f"expected: about {(seen * each + training + speed) / 60:.1f} minutes, of which re-training "
+        f"{training / 60:.1f} ({1 / each:.0f} images/s in evaluation; stages already done are skipped)"
+    )
 
 
 def _evaluate(run_: _Run, stage: str, model: Backbone) -> None:

@@ -10,6 +10,9 @@ from .. import dispatch
 TYPES = {torch.float32: 0, torch.bfloat16: 1}
 """What activations may be; weights are float32."""
 
+STRETCH = 16
+"""Steps from one state that the forward pass keeps for the backward pass to the next."""
+
 _NO_ROWS = (0, 0, 0, 0)
 
 
@@ -91,10 +94,14 @@ def _empty_vector(like: Tensor | None, fallback: Tensor) -> Tensor:
     return fallback.new_empty(0) if like is None else like.new_empty(like.shape)
 
 
-def empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
-    """Memory for the output and, if wanted, the last state."""
-    state = (u.shape[0], *A.shape) if return_last_state else (0,)
-    return _empty_rows(u), A.new_empty(state)
+def empty_results(u: Tensor, A: Tensor, last: bool, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory for the output, the last state, and the states kept for the backward pass."""
+    batch, channels, length = u.shape
+    states = A.shape[1]
+    last_state = (batch, channels, states) if last else (0,)
+    stretches = (length + STRETCH - 1) // STRETCH
+    kept = (batch, max(stretches - 1, 0), states, channels) if keep else (0, 0, 0, 0)
+    return _empty_rows(u), A.new_empty(last_state), A.new_empty(kept)
 
 
 def empty_grads(u, delta, A, B, C, D, z, delta_bias):
@@ -115,11 +122,11 @@ def empty_grads(u, delta, A, B, C, D, z, delta_bias):
 # ---- bodies
 
 
-def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, last, keep):
     """CPU body of ``rmeeto::selective_scan``."""
-    out, last = empty_results(u, A, return_last_state)
+    out, last_state, kept = empty_results(u, A, last, keep)
     if out.numel() == 0:
-        return out, last.zero_()
+        return out, last_state.zero_(), kept
     u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
     dispatch.native().scan_forward(
         _sizes(u, A, B, C),
@@ -135,12 +142,14 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return
         reverse,
         torch.get_num_threads(),
         _rows(out),
-        last.data_ptr() if return_last_state else 0,
+        last_state.data_ptr() if last else 0,
+        kept.data_ptr() if keep else 0,
+        kept.shape[1],
     )
-    return out, last
+    return out, last_state, kept
 
 
-def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
+def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kept):
     """CPU body of ``rmeeto::selective_scan_backward``."""
     grads = empty_grads(u, delta, A, B, C, D, z, delta_bias)
     if u.numel() == 0:
@@ -170,5 +179,7 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
         dD.data_ptr() if D is not None else 0,
         _rows(dz) if z is not None else _NO_ROWS,
         dbias.data_ptr() if delta_bias is not None else 0,
+        kept.data_ptr(),
+        kept.shape[1],
     )
     return grads
