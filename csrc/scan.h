@@ -26,10 +26,6 @@ struct ScanSizes {
   long batches, length, channels, states, groups;
 };
 
-// The backward pass restarts the recurrence every kStretch steps from a state that the forward pass kept:
-// short enough that all it computes in between stays in the L1 cache, and memory of about one more u.
-const long kStretch = 16;
-
 struct ScanArgs {
   ScanSizes size;
   Rows u, delta, z, out;
@@ -37,14 +33,12 @@ struct ScanArgs {
   States B, C;
   const float *D, *bias;  // (channels), or null
   float* last;            // (batches, channels, states): state after the last step, or null
-  float* kept;            // (batches, ceil(length / kStretch) - 1, states, channels): state before each
-                          // stretch but the first; the forward pass may leave it out (null)
   bool softplus;
   int threads;
 };
 
 struct ScanGradArgs {
-  ScanArgs forward;                // out and last are not used, kept is read
+  ScanArgs forward;                // out and last are not used
   Rows grad, du, ddelta, dz;       // dz like z
   float *dA, *dD, *dbias;          // dD and dbias may be null
   States dB, dC;                   // shaped like B and C

@@ -1,5 +1,5 @@
-// Backward: stretch by stretch from the end, the states are computed again from the kept one, then walked in
-// reverse. Everything in between fits the L1 cache.
+// Backward: recomputes the states of a stretch of time, then walks it in reverse. Long sequences are cut
+// into stretches, each started from a checkpoint of the state, so that scratch does not grow with length.
 #pragma once
 #include "scan_forward.h"
 
@@ -8,37 +8,53 @@ namespace RM_NS {
 using rmeeto::ScanGradArgs;
 
 enum { kBackwardTile = 8 };
+#if defined(__AVX512F__)
+const bool kKeepDecay = false;  // exp2 is cheaper again than a round trip through the L2 cache
+#else
+const bool kKeepDecay = true;
+#endif
 const long kBackwardChannels = 128;  // channels a unit sums into its partial dB and dC
-const long kRows = rmeeto::kStretch * W;
+const long kWholeSteps = 256;        // sequences up to this length need no checkpoints
+const long kStretchSteps = 64;       // otherwise: steps between checkpoints
 
-// One thread's scratch. Rows are [step][W]; adjoints and sums of weights live as long as the unit.
+struct Stretches {
+  long steps, count;
+  explicit Stretches(long length) {
+    steps = length <= kWholeSteps ? length : kStretchSteps;
+    count = ceil_div(length, steps);
+  }
+};
+
+// One thread's scratch. Rows are [step][W]; adjoints and sums live as long as the unit.
 struct BackwardScratch {
   float *x, *dt, *slope, *dx, *dy, *y, *ddx, *ddt;  // rows
   float *decay, *state;                             // [step][tile][W]: exp(dt A), h before and after
-  float *B, *C, *h;                                 // token rows; [state][W] at the start of the stretch
+  float *B, *C;                                     // token rows
   float *sumB, *sumC;                               // [step][state][W], summed over the unit's blocks
   float *adjoint, *dA, *dB, *dC, *dD, *dbias;       // [block][state][W] and [block][W]
-  float* end;
+  float *checkpoint;                                // [stretch][block][state][W]
+  float *end;
 
-  BackwardScratch(float* p, const Cut& cut, const ScanSizes& s) {
+  BackwardScratch(float* p, const Cut& cut, const ScanSizes& s, const Stretches& stretches) {
     const auto take = [&p](long floats) {
       float* const mine = p;
       p += ceil_div(floats, 16) * 16;
       return mine;
     };
-    const long weights = cut.blocks * s.states * W;
-    x = take(kRows), dt = take(kRows), slope = take(kRows), dx = take(kRows);
-    dy = take(kRows), y = take(kRows), ddx = take(kRows), ddt = take(kRows);
-    decay = take(kRows * kBackwardTile), state = take((kRows + W) * kBackwardTile);
-    B = take(rmeeto::kStretch * s.states), C = take(rmeeto::kStretch * s.states), h = take(s.states * W);
-    sumB = take(kRows * s.states), sumC = take(kRows * s.states);
+    const long rows = stretches.steps * W, weights = cut.blocks * s.states * W;
+    x = take(rows), dt = take(rows), slope = take(rows), dx = take(rows);
+    dy = take(rows), y = take(rows), ddx = take(rows), ddt = take(rows);
+    decay = take(kKeepDecay ? rows * kBackwardTile : 0), state = take((rows + W) * kBackwardTile);
+    B = take(stretches.steps * s.states), C = take(stretches.steps * s.states);
+    sumB = take(rows * s.states), sumC = take(rows * s.states);
     adjoint = take(weights), dA = take(weights), dB = take(weights), dC = take(weights);
     dD = take(cut.blocks * W), dbias = take(cut.blocks * W);
+    checkpoint = take(weights * stretches.count);
     end = p;
   }
 };
 
-// T states from `h` on: keeps the decay, and the state before step t at [t], after it at [t + 1].
+// T states from `h` on: keeps the state before step t at [t], after it at [t + 1], and perhaps the decay.
 template <int T, bool ConstB, bool ConstC>
 static void recompute(long steps, const float* A, Operand B, Operand C, const float* h, BackwardScratch s,
                       Ahead ahead) {
@@ -53,7 +69,7 @@ static void recompute(long steps, const float* A, Operand B, Operand C, const fl
     RM_UNROLL
     for (int n = 0; n < T; ++n) {
       const vf a = exp2(dt * load(A + n * W));
-      store(decay + n * W, a);
+      if (kKeepDecay) store(decay + n * W, a);
       state[n] = a * state[n] + dx * state_of<ConstB>(B.data, n);
       store(after + n * W, state[n]);
       y[n & 1] += state[n] * state_of<ConstC>(C.data, n);
@@ -98,7 +114,7 @@ static void sweep(long steps, long states, const float* A, Operand B, Operand C,
       const vf q = carried[n] + dy * state_of<ConstC>(c, n), h = load(before + n * W);
       add_to(dC + n * W, dy * after[n]);
       add_to(dB + n * W, q * dx);
-      carried[n] = q * load(decay + n * W);
+      carried[n] = q * (kKeepDecay ? load(decay + n * W) : exp2(dt * load(A + n * W)));
       after[n] = h;
       const vf g = carried[n] * h;
       dA[n] += g * dt;

@@ -41,27 +41,17 @@ ScanArgs scan_args(const PySizes& size, const PyRows& u, const PyRows& delta, Ad
   return a;
 }
 
-void check_kept(long length, Address kept, long stretches) {
-  if (kept && stretches != (length + kStretch - 1) / kStretch - 1)
-    throw nanobind::value_error("the kept states do not fit the length");
-}
-
 void forward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PyStates C, Address D, PyRows z,
-             Address bias, bool softplus, bool reverse, int threads, PyRows out, Address last, Address kept,
-             long kept_stretches) {
-  check_kept(std::get<1>(size), kept, kept_stretches);
+             Address bias, bool softplus, bool reverse, int threads, PyRows out, Address last) {
   nanobind::gil_scoped_release nogil;
   ScanArgs a = scan_args(size, u, delta, A, B, C, D, z, bias, softplus, reverse, threads);
   a.out = rows(out, a.size.length, reverse), a.last = at<float>(last);
-  a.kept = at<float>(kept);
   scan_forward(a);
 }
 
 void backward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PyStates C, Address D, PyRows z,
               Address bias, bool softplus, bool reverse, int threads, PyRows grad, PyRows du, PyRows ddelta,
-              Address dA, PyStates dB, PyStates dC, Address dD, PyRows dz, Address dbias, Address kept,
-              long kept_stretches) {
-  check_kept(std::get<1>(size), kept, kept_stretches);
+              Address dA, PyStates dB, PyStates dC, Address dD, PyRows dz, Address dbias) {
   nanobind::gil_scoped_release nogil;
   ScanGradArgs a{};
   a.forward = scan_args(size, u, delta, A, B, C, D, z, bias, softplus, reverse, threads);
@@ -70,12 +60,10 @@ void backward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PySta
   a.du = rows(du, length, reverse), a.ddelta = rows(ddelta, length, reverse);
   a.dA = at<float>(dA), a.dD = at<float>(dD), a.dbias = at<float>(dbias);
   a.dB = states(dB, length, reverse), a.dC = states(dC, length, reverse);
-  a.forward.kept = at<float>(kept);
   scan_backward(a);
 }
 
 void add(nanobind::module_& m) {
-  m.attr("scan_stretch") = kStretch;
   m.def("scan_forward", &forward);
   m.def("scan_backward", &backward);
 }

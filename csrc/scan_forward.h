@@ -11,7 +11,6 @@ enum { kForwardTile = 16 };  // states kept in registers at a time
 enum { kForwardTile = 8 };
 #endif
 const long kForwardSteps = 64;  // rows prepared at a time: dt, dt u and y stay in L1
-static_assert(kForwardSteps % rmeeto::kStretch == 0, "states are kept between whole stretches");
 
 // One thread's scratch: rows are [step][W], h is [block][state][W].
 struct ForwardScratch {
@@ -22,9 +21,6 @@ struct ForwardScratch {
   static ForwardScratch place(float* p, const ScanSizes& s) {
     const long rows = kForwardSteps * W, tokens = kForwardSteps * s.states;
     return {p, p + rows, p + 2 * rows, p + 3 * rows, p + 3 * rows + tokens, p + 3 * rows + 2 * tokens};
-  }
-  ForwardScratch from(long t) const {  // rows from t on
-    return {dt + t * W, dx + t * W, y + t * W, B, C, h};
   }
 };
 
@@ -120,13 +116,6 @@ static inline void save_last(const ScanArgs& a, const Unit& unit, const Block& b
     for (long n = 0; n < states; ++n) to[w * states + n] = h[n * W + w];
 }
 
-static inline void keep_state(const ScanArgs& a, const Unit& unit, const Block& block, long stretch,
-                              const float* h) {
-  float* to = kept_state(a, unit.batch, stretch, block);
-  for (long n = 0; n < a.size.states; ++n, to += a.size.channels)
-    block.lanes == W ? store(to, load(h + n * W)) : store(to, load(h + n * W), block.lanes);
-}
-
 // A, and B and C where they are constant, packed once for every unit.
 struct Packed {
   const float *A, *B, *C;
@@ -157,18 +146,6 @@ static inline Ahead rows_ahead(const ScanArgs& a, const Cut& cut, const Unit& un
   return ahead;
 }
 
-// One block's scan over the prepared rows, stopping to keep the state if asked.
-static inline void advance_stretches(const ScanArgs& a, const Unit& unit, const Block& block, long t0,
-                                     long steps, const float* A, Operand B, Operand C,
-                                     const ForwardScratch& s, float* h, const Ahead& ahead) {
-  const long most = a.kept ? rmeeto::kStretch : steps;
-  for (long t = 0; t < steps; t += most) {
-    if (a.kept && t0 + t > 0) keep_state(a, unit, block, (t0 + t) / most, h);
-    const Operand b{B.data + t * B.row, B.row}, c{C.data + t * C.row, C.row};
-    advance_all(a, smaller(most, steps - t), A, b, c, s.from(t), h, ahead.from(t));
-  }
-}
-
 static inline void forward_unit(const ScanArgs& a, const Cut& cut, const Packed& packed, const Unit& unit,
                                 const ForwardScratch& s) {
   const long states = a.size.states, length = a.size.length, tile = states * W;
@@ -183,8 +160,8 @@ static inline void forward_unit(const ScanArgs& a, const Cut& cut, const Packed&
       if (a.B.constant) B.data = packed.B + block.packed * tile;
       if (a.C.constant) C.data = packed.C + block.packed * tile;
       prepare(a, unit, block, t0, steps, s);
-      advance_stretches(a, unit, block, t0, steps, packed.A + block.packed * tile, B, C, s, h,
-                        rows_ahead(a, cut, unit, k, t0, steps, s));
+      advance_all(a, steps, packed.A + block.packed * tile, B, C, s, h,
+                  rows_ahead(a, cut, unit, k, t0, steps, s));
       finish(a, unit, block, t0, steps, s);
       if (a.last && t0 + steps == length) save_last(a, unit, block, h);
     }

@@ -127,18 +127,12 @@ RM_INLINE int tile_size(long states_left, int most) {
   return most;
 }
 
-// Where the state of a block before a stretch (not the first) is kept; states lie `channels` apart.
-RM_INLINE float* kept_state(const ScanArgs& a, long batch, long stretch, const Block& block) {
-  const long kept = ceil_div(a.size.length, rmeeto::kStretch) - 1;
-  return a.kept + (batch * kept + stretch - 1) * a.size.states * a.size.channels + block.channel;
-}
-
 RM_INLINE bool is_present(const Rows& r) { return r.data != nullptr; }
 
 // Rows to bring into the cache while a scan loop computes from scratch: the next block lies too far away
 // for the hardware to foresee it.
 struct Ahead {
-  enum { kMost = 5 };
+  enum { kMost = 4 };
   const char* at[kMost];
   long step[kMost];
   explicit Ahead(const float* idle) {  // fetches what is in the cache anyway
@@ -149,11 +143,6 @@ struct Ahead {
     const long bytes = r.type == rmeeto::kFloat ? 4 : 2;
     at[i] = static_cast<const char*>(r.data) + (batch * r.batch + t * r.row + block.channel) * bytes;
     step[i] = r.row * bytes * direction;
-  }
-  Ahead from(long t) const {  // the same, t steps on
-    Ahead later = *this;
-    for (int i = 0; i < kMost; ++i) later.at[i] += t * step[i];
-    return later;
   }
   inline __attribute__((always_inline)) void fetch() {
     RM_UNROLL

@@ -50,7 +50,7 @@ _SHARED = {
     "augment": {"crop": "none", "hflip": 0.5},
 }  # fmt: skip
 _FASHION_HALF = {**_SHARED, "epochs": 5.0, "lr": 3e-3, "min_lr": 1e-4}
-_FASHION = {**_SHARED, "epochs": 3.5, "lr": 1.5e-3, "min_lr": 3e-5, "validate_every": 859}
+_FASHION = {**_SHARED, "epochs": 2.5, "lr": 1.5e-3, "min_lr": 3e-5, "validate_every": 859}
 _CIFAR = {"epochs": 20.0, "augment": {"crop": "pad", "pad": 4, "hflip": 0.5}}
 REFERENCES = {
     "fashion/vim_w64": Reference(

@@ -291,11 +291,10 @@ def _op_arguments(**case):
 )
 def test_opcheck(case):
     arguments = _op_arguments(**case)
-    torch.library.opcheck(torch.ops.rmeeto.selective_scan, (*arguments, True, False, True, True))
+    torch.library.opcheck(torch.ops.rmeeto.selective_scan, (*arguments, True, False, True))
     plain = [None if x is None else x.detach() for x in arguments]
     grad = torch.ones(2, 6, 5)
-    kept = torch.ops.rmeeto.selective_scan(*plain, True, True, False, True)[2]
-    torch.library.opcheck(torch.ops.rmeeto.selective_scan_backward, (grad, *plain, True, True, kept))
+    torch.library.opcheck(torch.ops.rmeeto.selective_scan_backward, (grad, *plain, True, True))
 
 
 class _Scan(torch.nn.Module):

@@ -75,9 +75,7 @@ def _run_native(u, delta, A, B, C, D, z, delta_bias, *flags):
     u, delta, B, C, z = (_as_activation(x) for x in (u, delta, B, C, z))
     A, D, delta_bias = (_as_float(x) for x in (A, D, delta_bias))
     B, C = (_as_float(m) if m.ndim == 2 else m for m in (B, C))
-    tensors = u, delta, A, B, C, D, z, delta_bias
-    keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
-    out, last, _ = torch.ops.rmeeto.selective_scan(*tensors, *flags, keep)
+    out, last = torch.ops.rmeeto.selective_scan(u, delta, A, B, C, D, z, delta_bias, *flags)
     return (out if out.dtype == dtype else out.to(dtype)), last
 
 

@@ -10,9 +10,6 @@ from .. import dispatch
 TYPES = {torch.float32: 0, torch.bfloat16: 1}
 """What activations may be; weights are float32."""
 
-STRETCH = 16
-"""Steps from one state that the forward pass keeps for the backward pass to the next."""
-
 _NO_ROWS = (0, 0, 0, 0)
 
 
@@ -94,14 +91,10 @@ def _empty_vector(like: Tensor | None, fallback: Tensor) -> Tensor:
     return fallback.new_empty(0) if like is None else like.new_empty(like.shape)
 
 
-def empty_results(u: Tensor, A: Tensor, last: bool, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Memory for the output, the last state, and the states kept for the backward pass."""
-    batch, channels, length = u.shape
-    states = A.shape[1]
-    last_state = (batch, channels, states) if last else (0,)
-    stretches = (length + STRETCH - 1) // STRETCH
-    kept = (batch, max(stretches - 1, 0), states, channels) if keep else (0, 0, 0, 0)
-    return _empty_rows(u), A.new_empty(last_state), A.new_empty(kept)
+def empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
+    """Memory for the output and, if wanted, the last state."""
+    state = (u.shape[0], *A.shape) if return_last_state else (0,)
+    return _empty_rows(u), A.new_empty(state)
 
 
 def empty_grads(u, delta, A, B, C, D, z, delta_bias):
@@ -122,11 +115,11 @@ def empty_grads(u, delta, A, B, C, D, z, delta_bias):
 # ---- bodies
 
 
-def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, last, keep):
+def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
     """CPU body of ``rmeeto::selective_scan``."""
-    out, last_state, kept = empty_results(u, A, last, keep)
+    out, last = empty_results(u, A, return_last_state)
     if out.numel() == 0:
-        return out, last_state.zero_(), kept
+        return out, last.zero_()
     u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
     dispatch.native().scan_forward(
         _sizes(u, A, B, C),
@@ -142,14 +135,12 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, last, 
         reverse,
         torch.get_num_threads(),
         _rows(out),
-        last_state.data_ptr() if last else 0,
-        kept.data_ptr() if keep else 0,
-        kept.shape[1],
+        last.data_ptr() if return_last_state else 0,
     )
-    return out, last_state, kept
+    return out, last
 
 
-def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kept):
+def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
     """CPU body of ``rmeeto::selective_scan_backward``."""
     grads = empty_grads(u, delta, A, B, C, D, z, delta_bias)
     if u.numel() == 0:
@@ -179,7 +170,5 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse,
         dD.data_ptr() if D is not None else 0,
         _rows(dz) if z is not None else _NO_ROWS,
         dbias.data_ptr() if delta_bias is not None else 0,
-        kept.data_ptr(),
-        kept.shape[1],
     )
     return grads

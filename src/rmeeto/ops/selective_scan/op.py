@@ -19,39 +19,33 @@ _GRADS = ", ".join(["Tensor"] * 8)
 
 dispatch.declare("selective_scan", native_symbol="scan_forward")
 dispatch.LIBRARY.define(
-    f"selective_scan({_INPUTS}, bool last, bool keep) -> (Tensor out, Tensor last_state, Tensor kept)"
+    f"selective_scan({_INPUTS}, bool return_last_state) -> (Tensor out, Tensor last_state)"
 )
-dispatch.LIBRARY.define(f"selective_scan_backward(Tensor grad, {_INPUTS}, Tensor kept) -> ({_GRADS})")
+dispatch.LIBRARY.define(f"selective_scan_backward(Tensor grad, {_INPUTS}) -> ({_GRADS})")
 dispatch.LIBRARY.impl("selective_scan", native.forward, "CPU")
 dispatch.LIBRARY.impl("selective_scan_backward", native.backward, "CPU")
 
 
 @torch.library.register_fake("rmeeto::selective_scan", lib=dispatch.LIBRARY)
-def _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, last, keep):
-    return native.empty_results(u, A, last, keep)
+def _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
+    return native.empty_results(u, A, return_last_state)
 
 
 @torch.library.register_fake("rmeeto::selective_scan_backward", lib=dispatch.LIBRARY)
-def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kept):
+def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
     return native.empty_grads(u, delta, A, B, C, D, z, delta_bias)
 
 
 def _save(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs[:8], output[2])
-    ctx.flags, ctx.kept = inputs[8:10], inputs[11]
+    ctx.save_for_backward(*inputs[:8])
+    ctx.flags = inputs[8], inputs[9]
 
 
-def _differentiate(ctx, grad, grad_last_state, grad_kept):
-    *saved, kept = ctx.saved_tensors
-    if not ctx.kept:
-        raise BackendError(
-            "the gradient of torch.ops.rmeeto.selective_scan",
-            "a forward pass that kept no states (keep=False)",
-            "call rmeeto.ops.selective_scan, which sets it",
-        )
-    grads = torch.ops.rmeeto.selective_scan_backward(grad, *saved, *ctx.flags, kept)
+def _differentiate(ctx, grad, grad_last_state):
+    saved = ctx.saved_tensors
+    grads = torch.ops.rmeeto.selective_scan_backward(grad, *saved, *ctx.flags)
     present = [g if s is not None else None for g, s in zip(grads, saved, strict=True)]
-    return (*present, None, None, None, None)
+    return (*present, None, None, None)
 
 
 torch.library.register_autograd(
