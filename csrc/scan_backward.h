@@ -13,7 +13,7 @@ const bool kKeepDecay = false;  // exp2 is cheaper again than a round trip throu
 #else
 const bool kKeepDecay = true;
 #endif
-const long kBackwardChannels = 128;  // channels a unit sums into its partial dB and dC
+const long kBackwardChannels = 256;  // channels a unit sums into its partial dB and dC
 const long kWholeSteps = 256;        // sequences up to this length need no checkpoints
 const long kStretchSteps = 64;       // otherwise: steps between checkpoints
 
@@ -181,8 +181,8 @@ static inline void prepare(const ScanGradArgs& a, const Unit& unit, Block block,
   }
 }
 
-static inline void finish(const ScanGradArgs& a, const Unit& unit, Block block, long t0, long steps, float* dD,
-                          float* dbias, BackwardScratch s) {
+static inline void finish(const ScanGradArgs& a, const Unit& unit, Block block, long t0, long steps,
+                          float* dD, float* dbias, BackwardScratch s) {
   const vf skip = get(a.forward.D, block);
   const Rows gate = a.forward.z, grad = a.grad, du = a.du, ddelta = a.ddelta, dz = a.dz;
   vf sumD = load(dD), sum_bias = load(dbias);

@@ -9,9 +9,12 @@
 namespace {
 
 using namespace rmeeto;
-using PyRows = std::tuple<Address, long, long, int>;                      // address, batch, row, type
-using PyStates = std::tuple<Address, long, long, long, long, int, bool>;  // …, batch, group, row, state, type, constant
-using PySizes = std::tuple<long, long, long, long, long>;                 // batches, length, channels, states, groups
+// address, batch, row, type
+using PyRows = std::tuple<Address, long, long, int>;
+// address, batch, group, row, state, type, constant
+using PyStates = std::tuple<Address, long, long, long, long, int, bool>;
+// batches, length, channels, states, groups
+using PySizes = std::tuple<long, long, long, long, long>;
 
 std::size_t bytes(int type) { return type == kFloat ? 4 : 2; }
 

@@ -100,7 +100,8 @@ void backward_unit(const ScanGradArgs& a, const Cut& cut, const Stretches& stret
     std::memset(s.sumB, 0, sizeof(float) * steps * tile);
     std::memset(s.sumC, 0, sizeof(float) * steps * tile);
     for (long k = unit.first; k < unit.last; ++k)
-      sweep_block(a, cut, unit, k, t0, steps, packed, B, C, s.checkpoint + i * all + (k - unit.first) * tile, s);
+      sweep_block(a, cut, unit, k, t0, steps, packed, B, C,
+                  s.checkpoint + i * all + (k - unit.first) * tile, s);
     const long at = index * partial.tokens + t0 * states;
     if (partial.B) sum_lanes(s.sumB, steps * states, partial.B + at);
     if (partial.C) sum_lanes(s.sumC, steps * states, partial.C + at);
@@ -148,7 +149,7 @@ void scan_backward(const ScanGradArgs& a) {
   const Stretches stretches(f.size.length);
   const long each = ceil_div(BackwardScratch(nullptr, cut, f.size, stretches).end - (float*)nullptr, 32) * 32;
   const long shared = ceil_div(Packed::floats(cut, f), 32) * 32;
-  Partials partial(f, cut);
+  Partials partial(f);
   float* memory = rmeeto::arena(shared + each * threads + partial.floats(f, cut));
   const Packed packed(memory, cut, f);
   partial.place(memory + shared + each * threads, f, cut);

@@ -50,7 +50,7 @@ static inline void sum_lanes(const float* from, long vectors, float* to) {
 struct Partials {
   long matrix, weights, tokens;  // floats of one matrix, of one image's weights, of one unit's tokens
   float *weight, *B, *C;
-  Partials(const ScanArgs& f, const Cut& cut) {
+  explicit Partials(const ScanArgs& f) {
     matrix = f.size.channels * f.size.states;
     weights = matrix * (1 + f.B.constant + f.C.constant) + 2 * f.size.channels;
     tokens = f.size.length * f.size.states;

@@ -72,9 +72,9 @@ def selective_scan(
 def _run_native(u, delta, A, B, C, D, z, delta_bias, *flags):
     """Call the op with weights in float32 and, for types the kernel lacks, activations too."""
     dtype = u.dtype
+    B, C = (_as_float(m) if m.ndim == 2 else m for m in (B, C))
     u, delta, B, C, z = (_as_activation(x) for x in (u, delta, B, C, z))
     A, D, delta_bias = (_as_float(x) for x in (A, D, delta_bias))
-    B, C = (_as_float(m) if m.ndim == 2 else m for m in (B, C))
     out, last = torch.ops.rmeeto.selective_scan(u, delta, A, B, C, D, z, delta_bias, *flags)
     return (out if out.dtype == dtype else out.to(dtype)), last
 
