@@ -8,7 +8,7 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --minutes 4 --limit 5000 --out runs/demo
+	$(BIN)/rmeeto rebuild --r 8 --minutes 4 --limit 5000 --out runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python tools/run_tests.py

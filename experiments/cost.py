@@ -51,7 +51,7 @@ def _train_seconds(reference: str, lab: Lab) -> float:
     """Of one image, unreduced."""
     file = lab.results / "references" / reference / "training.json"
     found = json.loads(file.read_text()) if file.exists() else {}
-    pace = found.get("result", {}).get("images_per_second")
+    pace = found.get("stages", [{}])[-1].get("images_per_second")
     return 1 / pace if pace else SECONDS_PER_GMAC * _macs(reference, None) / 1e9
 
 

@@ -31,45 +31,39 @@ RUNS = ROOT / "runs" / "references"
 
 @dataclass(frozen=True)
 class Reference:
-    """An unreduced model and how it is trained: the preset "scratch" with changes, in one or two stages.
+    """An unreduced model and how it is trained: stages, each the preset "scratch" with changes.
 
-    Training at half the image side first costs a quarter per image and leaves less to learn at the
-    full side; the position embeddings are resized in between.
+    A stage may see images of half the side ("half_size"): it costs a quarter per image and leaves
+    less to learn at the full side. Position embeddings are resized in between.
     """
 
     data: str
     model: str
     overrides: dict = field(default_factory=dict)
-    recipe: dict = field(default_factory=dict)
-    half_size: dict = field(default_factory=dict)
-    """Recipe of a first stage on images of half the side; empty = none."""
+    stages: tuple[dict, ...] = ()
 
 
-_SHARED = {
-    "batch_size": 64, "smoothing": 0.0, "warmup": 0.02, "log_every": 50,
-    "augment": {"crop": "none", "hflip": 0.5},
-}  # fmt: skip
-_FASHION_HALF = {**_SHARED, "epochs": 5.0, "lr": 3e-3, "min_lr": 1e-4}
-_FASHION = {**_SHARED, "epochs": 2.5, "lr": 1.5e-3, "min_lr": 3e-5, "validate_every": 859}
-_CIFAR = {"epochs": 20.0, "augment": {"crop": "pad", "pad": 4, "hflip": 0.5}}
+_SHARED = {"batch_size": 64, "smoothing": 0.0, "warmup": 0.02, "log_every": 50}
+_FLIP = {"crop": "none", "hflip": 0.5}
+_FASHION = (
+    {**_SHARED, "half_size": True, "augment": _FLIP, "epochs": 5.0, "lr": 3e-3, "min_lr": 1e-4},
+    {**_SHARED, "augment": _FLIP, "epochs": 2.5, "lr": 1.5e-3, "min_lr": 3e-5, "validate_every": 859},
+    {**_SHARED, "augment": {"crop": "none"}, "epochs": 2.0, "lr": 1e-3, "min_lr": 1e-5,
+     "validate_every": 859},
+)  # fmt: skip
+_CIFAR = ({"epochs": 20.0, "augment": {"crop": "pad", "pad": 4, "hflip": 0.5}},)
 REFERENCES = {
-    "fashion/vim_w64": Reference(
-        "fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION, _FASHION_HALF
-    ),
+    "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
-        "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12}, _FASHION, _FASHION_HALF
+        "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12}, _FASHION
     ),
     "cifar10/vit_w96": Reference(
         "cifar10", "vit_micro_patch4_32", {"embed_dim": 96, "depth": 12}, _CIFAR
     ),
-    "fashion/vim_w48": Reference(
-        "fashion", "vim_micro_patch2_28", {"embed_dim": 48}, _FASHION, _FASHION_HALF
-    ),
+    "fashion/vim_w48": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 48}, _FASHION),
     "cifar10/vim_w64": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 64}, _CIFAR),
-    "fashion/vim_w32": Reference(
-        "fashion", "vim_micro_patch2_28", {"embed_dim": 32}, _FASHION, _FASHION_HALF
-    ),
+    "fashion/vim_w32": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 32}, _FASHION),
     "cifar10/vim_w48": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 48}, _CIFAR),
 }
 
@@ -83,50 +77,48 @@ def train(name: str, reference: Reference, seed: int = 0) -> None:
     """Train one reference unless it is there; the folder appears only when it is whole."""
     if (OUT / name / "training.json").exists():
         return
-    sets, recipe = splits(reference.data), preset("scratch").changed(**reference.recipe, seed=seed)
-    weights = _half_size(name, reference, seed) if reference.half_size else None
-    model = rmeeto.create_model(
-        reference.model, weights, seed=seed, num_classes=10, **reference.overrides
-    )
-    preprocessing = rmeeto.Preprocessing(**model.config.preprocessing)
-    result = retrain(
-        model,
-        recipe,
-        sets.train,
-        sets.validation,
-        RUNS / name,
-        preprocessing=preprocessing,
-        on_event=_say(name),
-    )
-    found = accuracies(*_logits(model, sets.test, preprocessing))
-    provenance = {"reference": asdict(reference), "recipe": to_dict(recipe), "seed": seed}
-    rmeeto.save_model(model, OUT / name, {"classes": sets.train.classes, "provenance": provenance})
+    sets, weights, results = splits(reference.data), None, []
+    for number, stage in enumerate(reference.stages, 1):
+        folder = RUNS / name / f"stage{number}"
+        model, result = _train_stage(
+            f"{name} stage {number}", reference, stage, weights, folder, seed
+        )
+        results.append(result)
+        weights = folder / "model"
+    found = accuracies(*_logits(model, sets.test, _preprocessing(model)))
     summary = {
-        **provenance,
-        "result": to_dict(result),
-        "test": to_dict(found),
+        "reference": asdict(reference), "seed": seed, "stages": results, "test": to_dict(found),
         "machine": describe_machine(),
-    }
+    }  # fmt: skip
+    recipe = to_dict(preset("scratch").changed(**_recipe(reference.stages[-1]), seed=seed))
+    provenance = {"reference": asdict(reference), "recipe": recipe, "seed": seed}
+    rmeeto.save_model(model, OUT / name, {"classes": sets.train.classes, "provenance": provenance})
     (OUT / name / "training.json").write_text(json.dumps(summary, indent=1))
     print(f"{name}: test {found['top1']}", flush=True)
 
 
-def _half_size(name: str, reference: Reference, seed: int) -> Path:
-    """Folder of the model after the first stage."""
-    sets, folder = splits(reference.data), RUNS / name / "half_size"
-    if not (folder / "model").exists():
-        recipe = preset("scratch").changed(**reference.half_size, seed=seed)
-        side = rmeeto.create_model(reference.model, **reference.overrides).config.image_hw[0] // 2
-        model = rmeeto.create_model(
-            reference.model, seed=seed, num_classes=10, img_size=side, **reference.overrides
-        )
-        preprocessing = rmeeto.Preprocessing(**model.config.preprocessing)
-        retrain(
-            model, recipe, sets.train, sets.validation, folder,
-            preprocessing=preprocessing, on_event=_say(f"{name} at half size"),
-        )  # fmt: skip
-        rmeeto.save_model(model, folder / "model")
-    return folder / "model"
+def _train_stage(
+    title: str, reference: Reference, stage: dict, weights: Path | None, folder: Path, seed: int
+):
+    """Train one stage from ``weights``, or load it if it is done: (model, what `retrain` returned)."""
+    sets, overrides = splits(reference.data), dict(reference.overrides)
+    if stage.get("half_size"):
+        overrides["img_size"] = rmeeto.create_model(reference.model).config.image_hw[0] // 2
+    model = rmeeto.create_model(reference.model, weights, seed=seed, num_classes=10, **overrides)
+    result = retrain(
+        model, preset("scratch").changed(**_recipe(stage), seed=seed), sets.train, sets.validation,
+        folder, preprocessing=_preprocessing(model), on_event=_say(title),
+    )  # fmt: skip
+    rmeeto.save_model(model, folder / "model")
+    return model, to_dict(result)
+
+
+def _recipe(stage: dict) -> dict:
+    return {k: v for k, v in stage.items() if k != "half_size"}
+
+
+def _preprocessing(model) -> rmeeto.Preprocessing:
+    return rmeeto.Preprocessing(**model.config.preprocessing)
 
 
 def _logits(model, source, preprocessing):
