@@ -6,8 +6,8 @@ import os
 import sys
 
 # A training step frees and allocates the same hundreds of megabytes again and again. By default
-# glibc unmaps large blocks, and every page of them faults in anew: up to half of a small model's
-# step. These settings are read once, at the start of a process; other C libraries ignore them.
+# glibc unmaps large blocks, and every page of them faults in anew. These settings are read once,
+# at the start of a process; other C libraries ignore them.
 _ALLOCATOR = ":".join((
     "glibc.malloc.hugetlb=1",
     "glibc.malloc.mmap_max=0",

@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Tell glibc's allocator not to return freed memory to the system; True if it could be told.
 
     A training step frees and allocates the same hundreds of megabytes again and again; by default
-    large blocks are unmapped and every page of them faults in anew, which took half of the time
-    of a small model's step. Memory that is kept does not count against other work of the process.
+    large blocks are unmapped and every page of them faults in anew. Memory that is kept does not
+    count against other work of the process.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
