@@ -9,12 +9,13 @@ struct ConvArgs {
   const void* grad;     // backward: gradient of the output, rows like x
   const float* weight;  // (channels, taps)
   const float* bias;    // (channels) or null
-  void* out;            // forward: the output; backward: gradient of x; contiguous rows
+  void* out;            // forward: the output; backward: gradient of x
   float* grad_taps;     // backward: (channels, taps) and (channels), contiguous
   float* grad_bias;
   long batch, length, channels, taps;
-  long x_batch, x_row, grad_batch, grad_row;  // strides
+  long x_batch, x_row, out_batch, out_row, grad_batch, grad_row;  // strides
   bool silu, reverse, half;
+  bool accumulate;      // backward: add to `out` what it held
   int threads;
 };
 

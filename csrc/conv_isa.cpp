@@ -56,9 +56,9 @@ RM_INLINE void forward_strip(const ConvArgs& a, long b, long c0, int n) {
   pack_taps<K, V>(a, c0, n, taps);
   const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
   const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
-  T* out = static_cast<T*>(a.out) + (b * a.length + first) * a.channels + c0;
+  T* out = static_cast<T*>(a.out) + b * a.out_batch + first * a.out_row + c0;
   Window<K, V> seen;
-  for (long l = 0; l < a.length; ++l, x += step * a.x_row, out += step * a.channels) {
+  for (long l = 0; l < a.length; ++l, x += step * a.x_row, out += step * a.out_row) {
     RM_UNROLL
     for (int v = 0; v < V; ++v) {
       seen.push(get<Whole>(x, v, n), v);
@@ -77,7 +77,7 @@ RM_INLINE void backward_strip(const ConvArgs& a, long b, long c0, int n, float* 
   const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
   const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
   const T* grad = static_cast<const T*>(a.grad) + b * a.grad_batch + first * a.grad_row + c0;
-  T* out = static_cast<T*>(a.out) + (b * a.length + first) * a.channels + c0;
+  T* out = static_cast<T*>(a.out) + b * a.out_batch + first * a.out_row + c0;
   Window<K, V> seen, owed;
   vf total[K + 1][V] = {};
   for (long l = 0; l < a.length + K - 1; ++l) {
@@ -101,10 +101,10 @@ RM_INLINE void backward_strip(const ConvArgs& a, long b, long c0, int n, float* 
       vf paid{};
       RM_UNROLL
       for (int k = 0; k < K; ++k) paid += load(taps + (k * V + v) * W) * owed.at[K - 1 - k][v];
-      put<Whole>(out, paid, v, n);
+      put<Whole>(out, a.accumulate ? paid + get<Whole>(out, v, n) : paid, v, n);
     }
     if (inside) x += step * a.x_row, grad += step * a.grad_row;
-    if (l >= K - 1) out += step * a.channels;
+    if (l >= K - 1) out += step * a.out_row;
   }
   for (int k = 0; k <= K; ++k)
     for (int v = 0; v < V; ++v) put<Whole>(sums + k * a.channels + c0, total[k][v], v, n);

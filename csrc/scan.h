@@ -34,6 +34,7 @@ struct ScanArgs {
   const float *D, *bias;  // (channels), or null
   float* last;            // (batches, channels, states): state after the last step, or null
   bool softplus;
+  bool accumulate;        // out = (out + y) silu(z), so that two scans share one gate
   int threads;
 };
 
@@ -42,6 +43,7 @@ struct ScanGradArgs {
   Rows grad, du, ddelta, dz;       // dz like z
   float *dA, *dD, *dbias;          // dD and dbias may be null
   States dB, dC;                   // shaped like B and C
+  bool accumulate;                 // add to dz what it held
 };
 
 }  // namespace rmeeto

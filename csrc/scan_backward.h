@@ -196,7 +196,9 @@ static inline void finish(const ScanGradArgs& a, const Unit& unit, Block block, 
     if (is_present(gate)) {
       const vf z = get(gate, unit.batch, t0 + t, block), open = sigmoid(z);
       const vf out = get(grad, unit.batch, t0 + t, block) * load(s.y + t * W);
-      put(dz, unit.batch, t0 + t, block, out * open * (1.f + z * (1.f - open)));
+      const vf slope = open * (1.f + z * (1.f - open));
+      const vf sum = a.accumulate ? get(dz, unit.batch, t0 + t, block) : vf{};
+      put(dz, unit.batch, t0 + t, block, sum + out * slope);
     }
   }
   store(dD, sumD);

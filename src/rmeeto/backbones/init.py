@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .mixers import BidirectionalMamba, Direction
+from ..ops.bidirectional_mamba import Direction
+from .mixers import BidirectionalMamba
 
 if TYPE_CHECKING:
     from .base import Backbone
@@ -53,23 +54,24 @@ def init_mamba(mixer: BidirectionalMamba, settings: VimConfig, generator: torch.
     balanced = settings.init == "balanced"
     small = not balanced and not settings.average
     _linear_(mixer.in_proj.weight, small, generator)
-    for way in (mixer.direction(reverse=False), mixer.direction(reverse=True)):
+    for reverse in (False, True):
+        way = mixer.direction(reverse)
         _init_direction(way, small, generator)
-        if balanced or (settings.average and not way.reverse):
-            way.dt_proj.bias.data.copy_(_step_bias(way.dt_proj.bias, generator))
+        if balanced or (settings.average and not reverse):
+            way.dt_bias.data.copy_(_step_bias(way.dt_bias, generator))
         else:
-            nn.init.zeros_(way.dt_proj.bias)
+            nn.init.zeros_(way.dt_bias)
     # One residual addition a layer: the stream's variance should not grow with the depth.
     _linear_(mixer.out_proj.weight, False, generator)
     mixer.out_proj.weight.data.div_(math.sqrt(settings.depth))
 
 
 def _init_direction(way: Direction, small: bool, generator: torch.Generator) -> None:
-    taps = way.conv.weight.shape[-1]
-    for tensor in way.conv.parameters():
+    taps = way.conv_weight.shape[-1]
+    for tensor in (way.conv_weight, way.conv_bias):
         nn.init.uniform_(tensor, -(taps**-0.5), taps**-0.5, generator=generator)
-    _linear_(way.x_proj.weight, small, generator)
-    _linear_(way.dt_proj.weight, small, generator)
+    _linear_(way.x_proj, small, generator)
+    _linear_(way.dt_proj, small, generator)
     states = torch.arange(1, way.A_log.shape[1] + 1, dtype=torch.float32)
     way.A_log.data.copy_(states.log().expand_as(way.A_log))
     nn.init.ones_(way.D)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import ops
+from ..ops.bidirectional_mamba import Direction, scan_both
 from .blocks import NO_TAPS
 
-
-class Direction(NamedTuple):
-    """The parameters of one scan direction, gathered from their published names."""
-
-    conv: nn.Conv1d
-    x_proj: nn.Linear
-    dt_proj: nn.Linear
-    A_log: Tensor
-    D: Tensor
-    reverse: bool
+_SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
 
 
 class BidirectionalMamba(nn.Module):
@@ -79,9 +69,14 @@ class BidirectionalMamba(nn.Module):
     def direction(self, reverse: bool) -> Direction:
         """Forward (no suffix) or backward (``_b``) parameters."""
         if reverse:
-            layers = (self.conv1d_b, self.x_proj_b, self.dt_proj_b)
-            return Direction(*layers, self.A_b_log, self.D_b, True)
-        return Direction(self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D, False)
+            conv, x_proj, dt_proj = self.conv1d_b, self.x_proj_b, self.dt_proj_b
+            A_log, D = self.A_b_log, self.D_b
+        else:
+            conv, x_proj, dt_proj = self.conv1d, self.x_proj, self.dt_proj
+            A_log, D = self.A_log, self.D
+        return Direction(
+            conv.weight, conv.bias, x_proj.weight, dt_proj.weight, dt_proj.bias, A_log, D
+        )
 
     def forward(
         self, tokens: Tensor, size: Tensor | None = None, taps: frozenset[str] = NO_TAPS
@@ -98,35 +93,16 @@ class BidirectionalMamba(nn.Module):
         Returns:
             update (B, N, C) in the compute type, features by tap name.
         """
-        x, z = self.in_proj(tokens).transpose(1, 2).chunk(2, dim=1)
-        ahead, ahead_features = self._scan(x, z, self.direction(reverse=False), taps)
-        back, back_features = self._scan(x, z, self.direction(reverse=True), taps)
-        mixed = (ahead + back).transpose(1, 2)
-        features = {k: self.scale * (v + back_features[k]) for k, v in ahead_features.items()}
+        xz = self.in_proj(tokens)
+        ways = self.direction(reverse=False), self.direction(reverse=True)
+        features: dict[str, Tensor] = {}
+        if taps & _SCAN_TAPS:
+            mixed, pairs = scan_both(xz, *ways)
+            features = {k: self.scale * (a + b) for k, (a, b) in pairs.items() if k in taps}
+        else:
+            mixed = ops.bidirectional_mamba(xz, *ways)
         if "mixer_out" in taps:
             features["mixer_out"] = self.scale * mixed
         # The halving goes into the small weight: the same to the last bit, one pass less.
         weight = self.out_proj.weight
         return F.linear(mixed, weight if self.scale == 1 else weight * self.scale), features
-
-    def _scan(
-        self, x: Tensor, z: Tensor, way: Direction, taps: frozenset[str]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        u = ops.causal_conv1d(x, way.conv.weight, way.conv.bias, "silu", way.reverse)
-        parts = way.x_proj(u.transpose(1, 2)).split(
-            (self.dt_rank, self.d_state, self.d_state), dim=-1
-        )
-        low_rank, b, c = parts
-        delta = F.linear(low_rank, way.dt_proj.weight)
-        y = ops.selective_scan(
-            u, delta.transpose(1, 2), -torch.exp(_wide(way.A_log)),
-            b.transpose(1, 2), c.transpose(1, 2), _wide(way.D), z=z,
-            delta_bias=_wide(way.dt_proj.bias), delta_softplus=True, reverse=way.reverse,
-        )  # fmt: skip
-        features = {"b": b, "c": c, "delta": delta}
-        return cast(Tensor, y), {name: value for name, value in features.items() if name in taps}
-
-
-def _wide(parameter: Tensor) -> Tensor:
-    """At least fp32: the scan's own parameters are never rounded to half precision."""
-    return parameter.to(torch.promote_types(parameter.dtype, torch.float32))

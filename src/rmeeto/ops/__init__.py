@@ -1,5 +1,6 @@
 """Tensor operations with interchangeable bodies: a definition, plain torch, and native kernels."""
 
+from .bidirectional_mamba import bidirectional_mamba
 from .causal_conv1d import causal_conv1d
 from .merge import bipartite_match, merge_tokens, slot_sum
 from .rms_norm import add_rms_norm, rms_norm
@@ -7,6 +8,7 @@ from .selective_scan import selective_scan
 
 __all__ = [
     "add_rms_norm",
+    "bidirectional_mamba",
     "bipartite_match",
     "causal_conv1d",
     "merge_tokens",

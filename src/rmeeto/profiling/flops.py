@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..backbones import Backbone, create_model
 from ..evaluation.modes import device_of, evaluating
+from ..ops.bidirectional_mamba.op import projection_flops
 from ..reducers import RMeeTo
 from ..tokens import Reduction, TokenState
 from .inputs import NoiseInput
@@ -36,8 +38,12 @@ def _attention_flops(query, key, value, *_, **__) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-# PyTorch's counter knows attention on CUDA only and would count zero here without a word.
-_CPU_OPS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+# PyTorch's counter knows attention on CUDA only and would count zero here without a word; of what we
+# fuse, the matrix products are wanted.
+_PRODUCTS = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.rmeeto.bidirectional_mamba: projection_flops,
+}
 
 
 @dataclass(frozen=True)
@@ -135,10 +141,11 @@ def matmul_macs(model: Backbone, images: Tensor | None = None) -> int:
     ours are left out.
     """
     images = _one_image(model) if images is None else images
-    with evaluating(model), FlopCounterMode(display=False, custom_mapping=_CPU_OPS) as counter:
+    with evaluating(model), FlopCounterMode(display=False, custom_mapping=_PRODUCTS) as counter:
         model(images)
     counts = counter.get_flop_counts()["Global"]
-    return sum(flops for op, flops in counts.items() if op.__module__ == "torch._ops.aten") // 2
+    products = (op in _PRODUCTS or op.__module__ == "torch._ops.aten" for op in counts)
+    return sum(compress(counts.values(), products)) // 2
 
 
 def published_flops_table(

@@ -21,8 +21,24 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse:
     """Return the convolution as a transposed view of contiguous (B,L,D) rows."""
     rows = _rows(x)
     weight, bias = _float(weight), None if bias is None else _float(bias)
+    out = torch.empty(rows.shape, dtype=x.dtype)
+    run_forward(rows, weight, bias, silu, reverse, out)
+    return out.transpose(1, 2)
+
+
+def run_forward(
+    rows: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool, out: Tensor
+) -> None:
+    """Convolve into ``out``.
+
+    Args:
+        rows: (B,L,D), stride 1 over D; ``out`` likewise, and of the same type.
+        weight: (D,K) contiguous float32; ``bias`` (D,) likewise.
+        silu: apply a SiLU.
+        reverse: from the last token to the first.
+        out: where to write.
+    """
     batch, length, channels = rows.shape
-    out = torch.empty(batch, length, channels, dtype=x.dtype)
     dispatch.native().conv_forward(
         rows.data_ptr(),
         weight.data_ptr(),
@@ -34,46 +50,71 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse:
         weight.shape[1],
         rows.stride(0),
         rows.stride(1),
+        out.stride(0),
+        out.stride(1),
         silu,
         reverse,
-        x.dtype == torch.bfloat16,
+        rows.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
-    return out.transpose(1, 2)
 
 
 def backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias."""
-    rows, grad_rows = _rows(x), _rows(grad)
-    taps, bias = _float(weight), None if bias is None else _float(bias)
+    rows, taps, bias = _rows(x), _float(weight), None if bias is None else _float(bias)
+    grad_x = torch.empty(rows.shape, dtype=x.dtype)
+    grads = grad_x, torch.empty_like(taps), torch.empty(taps.shape[0])
+    run_backward(_rows(grad), rows, taps, bias, silu, reverse, grads)
+    kind = weight.dtype
+    return grad_x.transpose(1, 2), grads[1].to(kind), grads[2].to(kind)
+
+
+def run_backward(
+    grad: Tensor,
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    silu: bool,
+    reverse: bool,
+    grads: tuple[Tensor, Tensor, Tensor],
+    accumulate: bool = False,
+) -> None:
+    """Write the gradients of the rows, weight and bias to ``grads``.
+
+    Args:
+        grad: of the output, laid out like ``rows``.
+        rows, weight, bias, silu, reverse: as in `run_forward`.
+        grads: memory laid out like ``rows``, ``weight`` and (D,).
+        accumulate: add to what the memory of the rows' gradient holds.
+    """
     batch, length, channels = rows.shape
-    grad_x = torch.empty(batch, length, channels, dtype=x.dtype)
-    grad_weight, grad_bias = torch.empty_like(taps), torch.empty(channels)
+    grad_rows, grad_weight, grad_bias = grads
     dispatch.native().conv_backward(
-        grad_rows.data_ptr(),
+        grad.data_ptr(),
         rows.data_ptr(),
-        taps.data_ptr(),
+        weight.data_ptr(),
         0 if bias is None else bias.data_ptr(),
-        grad_x.data_ptr(),
+        grad_rows.data_ptr(),
         grad_weight.data_ptr(),
         grad_bias.data_ptr(),
         batch,
         length,
         channels,
-        taps.shape[1],
+        weight.shape[1],
         rows.stride(0),
         rows.stride(1),
         grad_rows.stride(0),
         grad_rows.stride(1),
+        grad.stride(0),
+        grad.stride(1),
         silu,
         reverse,
-        x.dtype == torch.bfloat16,
+        rows.dtype == torch.bfloat16,
+        accumulate,
         torch.get_num_threads(),
     )
-    kind = weight.dtype
-    return grad_x.transpose(1, 2), grad_weight.to(kind), grad_bias.to(kind)
 
 
 def _rows(x: Tensor) -> Tensor:

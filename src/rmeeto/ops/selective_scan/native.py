@@ -120,24 +120,31 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return
     out, last = empty_results(u, A, return_last_state)
     if out.numel() == 0:
         return out, last.zero_()
-    u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
+    inputs = _plain(u, delta, A, B, C, D, z, delta_bias)
+    run_forward(inputs, delta_softplus, reverse, out, last if return_last_state else None)
+    return out, last
+
+
+def run_forward(inputs, delta_softplus, reverse, out, last=None, accumulate=False) -> None:
+    """Scan into ``out``.
+
+    Args:
+        inputs: u, delta, A, B, C, D, z and delta_bias, not empty; activations with stride 1 over D,
+            weights contiguous.
+        delta_softplus, reverse: as in `selective_scan`.
+        out: (B,D,L) like u.
+        last: (B,D,S) float32 for the state after the last step.
+        accumulate: out = (what it held + y) · silu(z), so that two scans share one gate.
+    """
     dispatch.native().scan_forward(
-        _sizes(u, A, B, C),
-        _rows(u),
-        _rows(delta),
-        A.data_ptr(),
-        _states(B),
-        _states(C),
-        _address(D),
-        _rows(z),
-        _address(delta_bias),
+        *_addresses(inputs),
         delta_softplus,
         reverse,
         torch.get_num_threads(),
         _rows(out),
-        last.data_ptr() if return_last_state else 0,
+        _address(last),
+        accumulate,
     )
-    return out, last
 
 
 def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
@@ -145,19 +152,24 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     grads = empty_grads(u, delta, A, B, C, D, z, delta_bias)
     if u.numel() == 0:
         return tuple(g.zero_() for g in grads)
-    u, delta, A, B, C, D, z, delta_bias = _plain(u, delta, A, B, C, D, z, delta_bias)
-    grad = _channels_last(grad)
+    inputs = _plain(u, delta, A, B, C, D, z, delta_bias)
+    run_backward(_channels_last(grad), inputs, delta_softplus, reverse, grads)
+    return grads
+
+
+def run_backward(grad, inputs, delta_softplus, reverse, grads, accumulate=False) -> None:
+    """Write the gradients of all inputs to ``grads``, laid out like `empty_grads` does it.
+
+    Args:
+        grad: of the output, (B,D,L) with stride 1 over D.
+        inputs, delta_softplus, reverse: as in `run_forward`.
+        grads: one tensor an input; those of absent ones are ignored.
+        accumulate: add to what the memory of z's gradient holds.
+    """
+    D, z, delta_bias = inputs[5:]
     du, ddelta, dA, dB, dC, dD, dz, dbias = grads
     dispatch.native().scan_backward(
-        _sizes(u, A, B, C),
-        _rows(u),
-        _rows(delta),
-        A.data_ptr(),
-        _states(B),
-        _states(C),
-        _address(D),
-        _rows(z),
-        _address(delta_bias),
+        *_addresses(inputs),
         delta_softplus,
         reverse,
         torch.get_num_threads(),
@@ -167,8 +179,15 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
         dA.data_ptr(),
         _states(dB),
         _states(dC),
-        dD.data_ptr() if D is not None else 0,
-        _rows(dz) if z is not None else _NO_ROWS,
-        dbias.data_ptr() if delta_bias is not None else 0,
+        _address(None if D is None else dD),
+        _rows(None if z is None else dz),
+        _address(None if delta_bias is None else dbias),
+        accumulate,
     )
-    return grads
+
+
+def _addresses(inputs):
+    """Sizes and inputs as the kernels take them."""
+    u, delta, A, B, C, D, z, delta_bias = inputs
+    weights = _states(B), _states(C), _address(D), _rows(z), _address(delta_bias)
+    return _sizes(u, A, B, C), _rows(u), _rows(delta), A.data_ptr(), *weights
