@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -74,9 +76,8 @@ class BidirectionalMamba(nn.Module):
         else:
             conv, x_proj, dt_proj = self.conv1d, self.x_proj, self.dt_proj
             A_log, D = self.A_log, self.D
-        return Direction(
-            conv.weight, conv.bias, x_proj.weight, dt_proj.weight, dt_proj.bias, A_log, D
-        )
+        projections = x_proj.weight, dt_proj.weight, dt_proj.bias
+        return Direction(conv.weight, cast(Tensor, conv.bias), *projections, A_log, D)
 
     def forward(
         self, tokens: Tensor, size: Tensor | None = None, taps: frozenset[str] = NO_TAPS

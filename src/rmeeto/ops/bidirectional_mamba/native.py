@@ -16,8 +16,8 @@ from ..causal_conv1d import native as conv
 from ..selective_scan import native as scan
 from .gradients import GradientSums
 
-_CHUNK_BYTES = 400 << 10
-"""Size of one activation of the images worked on together: about five of them share a 2 MiB cache."""
+_CHUNK_BYTES = 3 << 19
+"""Size of one activation of the images worked on together: enough work for a call, little scratch."""
 
 
 class Weights(NamedTuple):
