@@ -51,7 +51,13 @@ _FASHION = (
     {**_SHARED, "augment": {"crop": "none"}, "epochs": 2.0, "lr": 1e-3, "min_lr": 1e-5,
      "validate_every": 859},
 )  # fmt: skip
-_CIFAR = ({"epochs": 20.0, "augment": {"crop": "pad", "pad": 4, "hflip": 0.5}},)
+_PAD = {"crop": "pad", "hflip": 0.5}
+_CIFAR = (
+    {**_SHARED, "half_size": True, "augment": {**_PAD, "pad": 2}, "epochs": 12.0, "lr": 3e-3,
+     "min_lr": 1e-4, "validate_every": 1406},
+    {**_SHARED, "augment": {**_PAD, "pad": 4}, "epochs": 7.0, "lr": 1.5e-3, "min_lr": 1e-5,
+     "validate_every": 703},
+)  # fmt: skip
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),

@@ -124,3 +124,29 @@ def test_full_disk_loses_nothing_and_resumes(data, tmp_path, limit):
     again = subprocess.run([*python, *command(data, out)], capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert (out / "record.json").exists()
+
+
+_ON_A_SMALL_DISK = """
+room=$1 size=$2; shift 2
+mount -t tmpfs -o size="$size" none "$room" || exit 99
+"$@"; echo "exit $?"
+find "$room" -name record.json -o -type f -size 0
+mount -o remount,size=64m "$room"
+"$@" 2> /dev/null; echo "exit $?"
+find "$room" -name record.json
+"""
+
+
+@pytest.mark.parametrize("size", ["48k", "160k"])
+def test_small_disk_loses_nothing_and_resumes(data, tmp_path, size):
+    """The run folder lies on a file system that fills up; once it is larger the run goes on."""
+    if shutil.which("unshare") is None:
+        pytest.skip("needs the command unshare, to mount a small file system")
+    run = [sys.executable, "-m", "rmeeto.cli.__main__", *command(data, tmp_path / "out")]
+    shell = ["unshare", "-rm", "sh", "-c", _ON_A_SMALL_DISK, "sh", str(tmp_path), size]
+    done = subprocess.run([*shell, *run], capture_output=True, text=True, check=False)
+    if "exit" not in done.stdout:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()[-200:]}")
+    said = [line for line in done.stdout.splitlines() if line.startswith(("exit", str(tmp_path)))]
+    assert said == ["exit 1", "exit 0", str(tmp_path / "out" / "record.json")], done.stderr
+    three_lines(done.stderr)
