@@ -58,7 +58,7 @@ class ReductionOptions:
     gflops: float | None = None
     """Cost to reach, in GFLOPs as the papers count them."""
     sites: str | None = None
-    """Where: even, odd, all, an interval such as 4, or layers such as 2,4,8. Default: the model's own."""
+    """Where: even, odd, all, an interval such as 4, or layers such as 2,4,8 (1, for one). Default: the model's own."""
     metric: str | None = None
     """What similarity is measured on: update (the paper's X), tokens, b, c, delta; q, k, v for ViT."""
     compat: Literal["upstream"] | None = None

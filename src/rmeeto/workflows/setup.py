@@ -163,13 +163,15 @@ def build_reducer(options: ReductionOptions):
 
 
 def parse_sites(text: str | None) -> str | int | tuple[int, ...] | None:
-    """ "even" stays a word, "4" is an interval, "2,4,8" a list of layers."""
+    """ "even" stays a word, "4" is an interval, "2,4,8" a list of layers, "1," the layer 1 alone."""
     if text is None or text in ("even", "odd", "all"):
         return text
     try:
-        return tuple(int(part) for part in text.split(",")) if "," in text else int(text)
+        if "," not in text:
+            return int(text)
+        return tuple(int(part) for part in text.removesuffix(",").split(","))
     except ValueError:
-        reason = "write even, odd, all, an interval such as 4, or layers such as 2,4,8"
+        reason = "write even, odd, all, an interval such as 4, or layers such as 2,4,8 or 1,"
         raise ConfigError("--sites", text, reason) from None
 
 
