@@ -49,6 +49,12 @@ def merge(r: int, **settings: Any) -> dict[str, Any]:
     return {"name": "rmeeto", "r": r, **settings}
 
 
+def early(r: int) -> dict[str, Any]:
+    """R-MeeTo's merging at one site, after the first block, by the state input B: chosen on
+    validation images, where it keeps more than the paper's sites at the same measured speed."""
+    return merge(r, sites=[1], metric="b")
+
+
 def prune(r: int, **settings: Any) -> dict[str, Any]:
     """The paper's baseline: the same tokens dropped instead of merged."""
     return {"name": "prune_redundant", "r": r, **settings}
@@ -64,6 +70,8 @@ class Host:
 
     def __init__(self, reference: str, **common: Any) -> None:
         self.reference, self.common = reference, common
+        # Fashion-MNIST references end their training on plain images, CIFAR-10's on augmented ones.
+        self.recipe = {"augment": "none"} if reference.startswith("fashion") else {}
 
     def free(self, label: str, reducer: dict[str, Any] | None = None) -> Cell:
         """Training-free accuracy."""
@@ -74,11 +82,20 @@ class Host:
     ) -> list[Cell]:
         """Accuracy after the re-training, one cell a seed."""
         reducer = self._with_common(reducer)
+        recipe = self.recipe | recipe
         return [Cell(self.reference, "tune", label, reducer, recipe, seed) for seed in seeds]
 
     def speed(self, r: int) -> Cell:
         """Speed of merging against the unreduced model."""
         return Cell(self.reference, "speed", f"rmeeto_r{r}", self._with_common(merge(r)))
+
+    def early(self, rs: tuple[int, ...]) -> Iterator[Cell]:
+        """Merging at one early site: training-free, re-trained and timed."""
+        for r in rs:
+            label = f"early_r{r}"
+            yield self.free(label, early(r))
+            yield from self.tune(label, early(r))
+            yield Cell(self.reference, "speed", label, early(r))
 
     def ratios(self, rs: tuple[int, ...]) -> Iterator[Cell]:
         """Merging and pruning over r, and the unreduced model; training-free."""
@@ -97,6 +114,7 @@ class Host:
 
 
 FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
+EARLY_RS = {"fashion": (40, 70), "cifar10": (12, 20)}
 EXTREME_R = 30
 """Beyond the paper: two tokens are left, where a re-training has most to recover."""
 KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)
@@ -111,6 +129,7 @@ def _fashion() -> Iterator[Cell]:
         yield vim.free(f"prune_most_r{r}", informative(r))
         yield vim.free(f"prune_least_r{r}", informative(r, "least"))
         yield vim.free(f"prune_random_r{r}", {"name": "prune_random", "r": r})
+    yield from vim.early(EARLY_RS["fashion"])
     yield from vim.tuned((20, 11))
     yield from vim.tune("r0")
     yield vim.free("unordered_r11", merge(11, ordered=False))
@@ -168,6 +187,7 @@ def _cifar() -> Iterator[Cell]:
     yield from vit.ratios(CIFAR_RS)
     yield vim.free("prune_most_r5", informative(5))
     yield vim.free("prune_least_r5", informative(5, "least"))
+    yield from vim.early(EARLY_RS["cifar10"])
     yield from vim.tuned((5, 4))
     yield from vim.tune("r0")
     yield vim.free("unordered_r4", merge(4, ordered=False))

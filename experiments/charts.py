@@ -40,7 +40,7 @@ def _series(evidence: Evidence, data: DataSet) -> list[Series]:
                 found = _curve(evidence, host, kind, method)
                 lines.append(Series(f"{name} {word}{how}", x, "top-1 (%)", found, "line", group))
     timed = tuple(
-        Point(x, y, label=label) for x, y, label in points(evidence, data.vim, data.speeds)
+        Point(x, y, label=label) for x, y, label in points(evidence, data.vim, data.fast)
     )
     speed = Series("Vim merged, re-trained", "speed-up at batch 128, measured (×)", "top-1 (%)", timed,
                    "scatter", f"{data}: accuracy against measured speed")  # fmt: skip

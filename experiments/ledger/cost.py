@@ -37,9 +37,9 @@ def cost_questions(data: DataSet) -> Iterator[Question]:
         yield _flops()
 
 
-def speedup(evidence: Evidence, host: str, r: int, batch: int = BATCH) -> Interval:
+def speedup(evidence: Evidence, host: str, label: str, batch: int = BATCH) -> Interval:
     """Unreduced time over reduced time."""
-    (cell,) = evidence.cells(f"{host}/speed/rmeeto_r{r}")
+    (cell,) = evidence.cells(f"{host}/speed/{label}")
     ratios = {s["batch_size"]: s["ratio"] for s in cell.speed["speedups"]}
     if batch not in ratios:
         raise MissingCellsError([f"{cell.cell.id} at batch {batch}"])
@@ -48,12 +48,12 @@ def speedup(evidence: Evidence, host: str, r: int, batch: int = BATCH) -> Interv
 
 
 def _faster(data: DataSet) -> Iterator[Question]:
-    only = tuple(f"{data.vim}/{part}" for part in ("free/r0", "tune/rmeeto", "speed"))
+    only = (f"{data.vim}/free/r0", *(f"{data.vim}/tune/{x}" for x in data.fast), f"{data.vim}/speed")
     for wanted, source in ((1.2, "abstract (Vim-S: 1.2× at −1.3)"), (1.5, "abstract (up to 1.5×)")):
         yield Question(
             f"faster-{wanted}-{data.key}",
             f"{wanted}× measured speed at a loss of at most {DROP} points ({data}, CPU)", source,
-            f"one r with unreduced − re-trained below {DROP} points whose speed-up at batch {BATCH} is above "
+            f"one setting with unreduced − re-trained below {DROP} points whose speed-up at batch {BATCH} is above "
             f"{wanted}, by their intervals", Region(wanted), only, _within_drop(data),
         )  # fmt: skip
 
@@ -61,17 +61,17 @@ def _faster(data: DataSet) -> Iterator[Question]:
 def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
     def find(evidence: Evidence) -> Finding:
         base, told, good = evidence.free(data.vim, "r0"), [], []
-        for r in data.speeds:
-            lost = difference(base, evidence.tuned(data.vim, f"rmeeto_r{r}"))
-            ratio = speedup(evidence, data.vim, r)
+        for label in data.fast:
+            lost = difference(base, evidence.tuned(data.vim, label))
+            ratio = speedup(evidence, data.vim, label)
             told.append(
-                f"r={r}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×"
+                f"{label}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×"
             )
             good += [ratio] if lost.high < DROP else []
-        details = {f"r={r}": _by_batch(evidence, data.vim, r) for r in data.speeds}
+        details = {label: _by_batch(evidence, data.vim, label) for label in data.fast}
         facts = f"{'; '.join(told)}. {_load(evidence, data)}"
         if not good:
-            return Finding(None, facts, f"No r is within {DROP} points by its interval", details)
+            return Finding(None, facts, f"No setting is within {DROP} points by its interval", details)
         return Finding(
             max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, data), details
         )
@@ -81,26 +81,26 @@ def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
 
 def _ceilings(evidence: Evidence, data: DataSet) -> str:
     told = []
-    for r in data.speeds:
-        (cell,) = evidence.cells(f"{data.vim}/speed/rmeeto_r{r}")
+    for label in data.fast:
+        (cell,) = evidence.cells(f"{data.vim}/speed/{label}")
         told += [
-            f"{s['ceiling']:.2f}× at r={r}"
+            f"{s['ceiling']:.2f}× for {label}"
             for s in cell.speed["speedups"]
             if s["batch_size"] == BATCH
         ]
     return f"If time followed FLOPs (both directions) it would be {', '.join(told)}"
 
 
-def _by_batch(evidence: Evidence, host: str, r: int) -> dict[str, list[float]]:
-    (cell,) = evidence.cells(f"{host}/speed/rmeeto_r{r}")
+def _by_batch(evidence: Evidence, host: str, label: str) -> dict[str, list[float]]:
+    (cell,) = evidence.cells(f"{host}/speed/{label}")
     return {
-        f"batch {s['batch_size']}": rounded(speedup(evidence, host, r, s["batch_size"]))
+        f"batch {s['batch_size']}": rounded(speedup(evidence, host, label, s["batch_size"]))
         for s in cell.speed["speedups"]
     }
 
 
 def _load(evidence: Evidence, data: DataSet) -> str:
-    cells = evidence.cells(*(f"{data.vim}/speed/rmeeto_r{r}" for r in data.speeds))
+    cells = evidence.cells(*(f"{data.vim}/speed/{label}" for label in data.fast))
     loads = [
         x for cell in cells for x in (cell.speed["machine"]["load"][0], cell.speed["load_after"][0])
     ]
@@ -154,12 +154,12 @@ def _gain(found) -> list[float] | str:
 
 def _speed_of_paper(data: DataSet) -> Question:
     def find(evidence: Evidence) -> Finding:
-        ratios = {r: speedup(evidence, data.vim, r) for r in BEST_GPU}
+        ratios = {r: speedup(evidence, data.vim, f"rmeeto_r{r}") for r in BEST_GPU}
         told = ", ".join(f"r={r} {x} against {BEST_GPU[r]}×" for r, x in ratios.items())
         r = min(ratios, key=lambda r: ratios[r].value / BEST_GPU[r])
         weakest = ratios[r]
         value, low, high = (x / BEST_GPU[r] for x in (weakest.value, weakest.low, weakest.high))
-        details = {f"r={k}": _by_batch(evidence, data.vim, k) for k in BEST_GPU}
+        details = {f"r={k}": _by_batch(evidence, data.vim, f"rmeeto_r{k}") for k in BEST_GPU}
         return Finding(
             Interval(value, low, high, "×"), f"{told}. {_load(evidence, data)}", details=details
         )
@@ -192,13 +192,14 @@ def _flops() -> Question:
     )  # fmt: skip
 
 
-def points(evidence: Evidence, host: str, rs: tuple[int, ...]) -> list[tuple[float, float, str]]:
+def points(
+    evidence: Evidence, host: str, labels: tuple[str, ...]
+) -> list[tuple[float, float, str]]:
     """(speed-up, accuracy, label) of the re-trained settings that were timed."""
     found = []
-    for r in rs:
-        if evidence.has(f"{host}/speed/rmeeto_r{r}") and evidence.has(
-            f"{host}/tune/rmeeto_r{r}/seed2"
-        ):
-            accuracy = mean(evidence.tuned(host, f"rmeeto_r{r}"))
-            found.append((speedup(evidence, host, r).value, accuracy, f"r = {r}"))
+    for label in labels:
+        timed, tuned = f"{host}/speed/{label}", f"{host}/tune/{label}/seed2"
+        if evidence.has(timed) and evidence.has(tuned):
+            accuracy = mean(evidence.tuned(host, label))
+            found.append((speedup(evidence, host, label).value, accuracy, label))
     return found

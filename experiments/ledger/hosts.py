@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.cells import EXTREME_R
+from experiments.cells import EARLY_RS, EXTREME_R
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,15 @@ class DataSet:
     tuned: tuple[int, ...]
     """merged and re-trained"""
     speeds: tuple[int, ...]
-    """timed and re-trained"""
+    """merged at every site, timed and re-trained"""
+    early: tuple[int, ...]
+    """merged at one early site by the state input B, timed and re-trained"""
+
+    @property
+    def fast(self) -> tuple[str, ...]:
+        """Labels of what was timed and re-trained."""
+        every = (f"rmeeto_r{r}" for r in self.speeds)
+        return (*every, *(f"early_r{r}" for r in self.early))
 
     def __str__(self) -> str:
         return self.name
@@ -38,9 +46,11 @@ FASHION = DataSet(
     "fashion", "Fashion-MNIST", "fashion/vim_w64", "fashion/vit_w64",
     ("fashion/vim_w48", "fashion/vim_w32"), sweep=(5, 10, 15, 20), main=11, mid=15, high=20,
     tuned=(11, 15, 20, EXTREME_R), speeds=(11, 15, 20),
+    early=EARLY_RS["fashion"],
 )  # fmt: skip
 CIFAR = DataSet(
     "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", "cifar10/vit_w96",
     ("cifar10/vim_w64", "cifar10/vim_w48"), sweep=(1, 2, 3, 4, 5), main=4, mid=5, high=5,
     tuned=(3, 4, 5), speeds=(3, 4, 5),
+    early=EARLY_RS["cifar10"],
 )  # fmt: skip

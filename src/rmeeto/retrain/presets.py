@@ -20,17 +20,19 @@ PRESETS: dict[str, Recipe] = {
         drop_path=0.1,
         augment="rmeeto",
     ),
-    # Ours, for thousands of images instead of a million: a larger rate, light augmentation.
+    # Ours, for thousands of images instead of a million: small batches, a larger rate, a
+    # softer teacher, light augmentation; chosen on Fashion-MNIST validation images.
     "small": Recipe(
         epochs=3.0,
-        batch_size=64,
-        lr=5e-4,
+        batch_size=32,
+        lr=1e-3,
         scale_lr=False,
         min_lr=1e-5,
         warmup=0.05,
         weight_decay=0.05,
         clip_grad=1.0,
         distill_weight=1.0,
+        distill_temperature=3.0,
         drop_path=0.0,
         augment="light",
         ema_decay=0.99,
