@@ -82,6 +82,22 @@ def test_output_and_gradients(name, shape):
     assert_right(found, truth_of(inputs))
 
 
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("gradient", [False, True])
+def test_features_are_those_of_the_definition(name, gradient):
+    xz, *weights = make(3, 11, 20, 4, 3)
+    ways = Direction(*weights[:7]), Direction(*weights[7:])
+    out, pairs = scan_both(xz, *ways)
+    with backend(name), torch.set_grad_enabled(gradient):
+        found, features = ops.bidirectional_mamba(xz, *ways, features=("c", "b", "delta"))
+        assert set(ops.bidirectional_mamba(xz, *ways, features={"b"})[1]) == {"b"}
+    assert_near(found, out, 1e-6, "out")
+    for key, pair in pairs.items():
+        for got, expected in zip(features[key], pair, strict=True):
+            assert not got.requires_grad
+            assert_near(got, expected, 1e-6, key)
+
+
 @needs_native
 @pytest.mark.parametrize("taps", [2, 3])
 def test_other_tap_counts(taps):

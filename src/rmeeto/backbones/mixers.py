@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import ops
-from ..ops.bidirectional_mamba import Direction, scan_both
+from ..ops.bidirectional_mamba import Direction
 from .blocks import NO_TAPS
 
 _SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
@@ -96,12 +96,8 @@ class BidirectionalMamba(nn.Module):
         """
         xz = self.in_proj(tokens)
         ways = self.direction(reverse=False), self.direction(reverse=True)
-        features: dict[str, Tensor] = {}
-        if taps & _SCAN_TAPS:
-            mixed, pairs = scan_both(xz, *ways)
-            features = {k: self.scale * (a + b) for k, (a, b) in pairs.items() if k in taps}
-        else:
-            mixed = ops.bidirectional_mamba(xz, *ways)
+        mixed, pairs = ops.bidirectional_mamba(xz, *ways, features=taps & _SCAN_TAPS)
+        features = {name: self.scale * (ahead + back) for name, (ahead, back) in pairs.items()}
         if "mixer_out" in taps:
             features["mixer_out"] = self.scale * mixed
         # The halving goes into the small weight: the same to the last bit, one pass less.

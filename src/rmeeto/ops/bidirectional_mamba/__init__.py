@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import overload
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...errors import ShapeError
 from .. import dispatch
@@ -13,7 +17,18 @@ from .reference import Direction, scan_both
 __all__ = ["Direction", "bidirectional_mamba", "scan_both"]
 
 
-def bidirectional_mamba(xz: Tensor, ahead: Direction, back: Direction) -> Tensor:
+Features = dict[str, tuple[Tensor, Tensor]]
+
+
+@overload
+def bidirectional_mamba(xz: Tensor, ahead: Direction, back: Direction) -> Tensor: ...
+@overload
+def bidirectional_mamba(
+    xz: Tensor, ahead: Direction, back: Direction, features: Collection[str]
+) -> tuple[Tensor, Features]: ...
+def bidirectional_mamba(
+    xz: Tensor, ahead: Direction, back: Direction, features: Collection[str] | None = None
+) -> Tensor | tuple[Tensor, Features]:
     """Scan the tokens forwards and backwards with own parameters, and gate the sum.
 
     With (x, z) = xz, for each direction: u = SiLU(conv(x)), (dt, B, C) = u·W_x,
@@ -25,11 +40,14 @@ def bidirectional_mamba(xz: Tensor, ahead: Direction, back: Direction) -> Tensor
             stride 1 over the channels.
         ahead: parameters of the scan from the first token to the last.
         back: parameters of the scan from the last token to the first.
+        features: of "b", "c" and "delta", to be returned too.
 
     Returns:
         (B,L,D) in xz's type (that of autocast, where it is on and the fused op can't run). The fused
         op computes projections in xz's type and all else in float32, and keeps nothing of the size
-        of an activation for its gradient but xz: the rest is computed again.
+        of an activation for its gradient but xz: the rest is computed again. With ``features`` also
+        a dict of them, without gradient, for (ahead, back) each: B and C (B,L,S), and Δ (B,L,D)
+        before bias and softplus.
 
     Raises:
         ShapeError: shapes that don't fit each other.
@@ -41,9 +59,27 @@ def bidirectional_mamba(xz: Tensor, ahead: Direction, back: Direction) -> Tensor
     _check(xz, ahead, back)
     obstacle = native.obstacle(xz, ahead, back)
     if dispatch.choose("bidirectional_mamba", obstacle) != "native":
-        return scan_both(xz, ahead, back)[0]
-    keep = torch.is_grad_enabled()
-    return torch.ops.rmeeto.bidirectional_mamba(xz, list(ahead), list(back), keep)[0]
+        out, found = scan_both(xz, ahead, back)
+        found = {name: (a.detach(), b.detach()) for name, (a, b) in found.items()}
+    else:
+        keep = torch.is_grad_enabled() or bool(features)
+        out, projected = torch.ops.rmeeto.bidirectional_mamba(xz, list(ahead), list(back), keep)
+        found = {k: _feature(k, projected, (ahead, back)) for k in features or ()}
+    return out if features is None else (out, {name: found[name] for name in features})
+
+
+@torch.no_grad()
+def _feature(
+    name: str, projected: Tensor, ways: tuple[Direction, Direction]
+) -> tuple[Tensor, Tensor]:
+    """Of both directions, from their (dt, B, C) (2,B,L,R+2S)."""
+    states = ways[0].A_log.shape[1]
+    dt, b, c = projected.split((ways[0].dt_proj.shape[1], states, states), dim=-1)
+    if name != "delta":
+        ahead, back = {"b": b, "c": c}[name]
+    else:
+        ahead, back = (F.linear(low, w.dt_proj.to(low)) for low, w in zip(dt, ways, strict=True))
+    return ahead, back
 
 
 def _check(xz: Tensor, ahead: Direction, back: Direction) -> None:
