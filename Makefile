@@ -8,7 +8,7 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r40.toml --minutes 6 \
+	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r40.toml --minutes 6.5 \
 	  --r 40 --sites 1, --metric b --curve 10 25 40 55 70 --limit 5000 --out runs/demo
 
 test: $(INSTALLED)
