@@ -128,21 +128,26 @@ template <int V, class Whole, class Part>
 RM_INLINE void for_strips(const ConvArgs& a, double nanoseconds, const Whole& whole,
                           const Part& part) {
   const long wide = V * W, strips = (a.channels + wide - 1) / wide;
-  const double work = nanoseconds * a.batch * a.length * a.channels;
-  parallel_for(a.batch * strips, worth_threads(a.threads, work), [&](long unit, int) {
+  const int threads = worth_threads(a.threads, nanoseconds * a.batch * a.length * a.channels);
+  const auto strip = [&](long b, long c0) {
     FlushToZero flush;
-    const long b = unit / strips;
-    long c0 = unit % strips * wide;
     if (c0 + wide <= a.channels) return whole(b, c0);
     for (; c0 < a.channels; c0 += W)
       part(b, c0, static_cast<int>(a.channels < c0 + W ? a.channels - c0 : long{W}));
+  };
+  // Threads that write neighbouring strips of one row pass its cache lines to and fro: they share
+  // an image only where there are too few images.
+  const bool shared = a.batch < 2 * threads;
+  parallel_for(shared ? a.batch * strips : a.batch, threads, [&](long unit, int) {
+    if (shared) return strip(unit / strips, unit % strips * wide);
+    for (long i = 0; i < strips; ++i) strip(unit, i * wide);
   });
 }
 
 template <class T, int K>
 void forward(const ConvArgs& a) {
   for_strips<kForward>(
-      a, 0.2,
+      a, 1.0,
       [&](long b, long c0) { forward_strip<T, K, kForward, true>(a, b, c0, kForward * W); },
       [&](long b, long c0, int n) { forward_strip<T, K, 1, false>(a, b, c0, n); });
 }
@@ -152,7 +157,7 @@ void backward(const ConvArgs& a) {
   const long image = (K + 1) * a.channels;
   float* sums = rmeeto::arena(a.batch * image);
   for_strips<kBackward>(
-      a, 0.5,
+      a, 1.7,
       [&](long b, long c0) {
         backward_strip<T, K, kBackward, true>(a, b, c0, kBackward * W, sums + b * image);
       },

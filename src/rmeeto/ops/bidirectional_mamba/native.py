@@ -16,7 +16,7 @@ from ..causal_conv1d import native as conv
 from ..selective_scan import native as scan
 from .gradients import GradientSums
 
-_CHUNK_BYTES = 3 << 19
+_CHUNK_BYTES = 7 << 18
 """Size of one activation of the images worked on together: enough work for a call, little scratch."""
 
 
@@ -127,9 +127,10 @@ def _prepare_one(dtype, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log,
 
 
 def _images(xz: Tensor) -> int:
-    """Images worked on together."""
+    """Images worked on together: chunks about equal, so that no small rest is left over."""
     image = xz[0].numel() // 2 * xz.element_size()
-    return min(len(xz), max(2, _CHUNK_BYTES // image))
+    chunks = -(-len(xz) // max(2, _CHUNK_BYTES // image))
+    return -(-len(xz) // chunks)
 
 
 def _convolve(x: Tensor, way: Weights, reverse: bool, u: Tensor) -> None:
