@@ -111,11 +111,12 @@ SCAN = """
 import torch
 from rmeeto.errors import BackendError
 from rmeeto.ops import dispatch
+from rmeeto.ops.explain import explain
 from rmeeto.ops.selective_scan import selective_scan
 x = torch.ones(1, 3, 2)
 arguments = x, x, -torch.ones(3, 2), torch.ones(1, 2, 2), torch.ones(1, 2, 2)
 selective_scan(*arguments)
-print(dispatch.__file__, dispatch.explain()[-1])
+print(dispatch.__file__, explain()[-1])
 with dispatch.use("native"):
     try:
         print("forced:", selective_scan(*arguments).shape)

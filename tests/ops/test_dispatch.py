@@ -11,6 +11,7 @@ from scan_cases import scan_inputs
 from rmeeto import ops
 from rmeeto.errors import BackendError
 from rmeeto.ops import dispatch
+from rmeeto.ops.explain import explain
 from rmeeto.ops.selective_scan import body, reference
 
 
@@ -56,10 +57,10 @@ def test_the_kernel_runs_when_nothing_is_asked_for(unset):
 
 @needs_native
 def test_every_op_with_a_kernel_uses_it(unset):
-    rows = dispatch.explain()
+    rows = explain()
     assert {row["op"] for row in rows} >= {"selective_scan", "causal_conv1d", "rms_norm"}
     for row in rows:
-        assert set(row) == {"op", "backend", "isa", "why"}
+        assert set(row) == {"op", "backend", "isa", "why", "cuda"}
         assert row["backend"] == "native", row
         assert row["isa"] in ISAS
 
@@ -73,7 +74,7 @@ def test_a_forced_backend_runs(unset, name):
     unset.setitem(home, function, spy)
     ops.selective_scan(**scan_inputs())
     assert spy.calls == 1
-    assert {row["backend"] for row in dispatch.explain()} == {name}
+    assert {row["backend"] for row in explain()} == {name}
 
 
 def test_backends_agree_when_forced():
@@ -99,7 +100,7 @@ def test_unknown_backend_is_refused(unset):
     unset.setenv("RMEETO_BACKEND", "cuda")
     with pytest.raises(BackendError, match="reference, torch, native"):
         ops.selective_scan(**scan_inputs())
-    assert all(row["backend"] == "none" for row in dispatch.explain())
+    assert all(row["backend"] == "none" for row in explain())
 
 
 def test_missing_extension_falls_back_with_one_line(without_extension):
@@ -110,7 +111,7 @@ def test_missing_extension_falls_back_with_one_line(without_extension):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ops.selective_scan(**scan_inputs())  # told once
-    row = next(row for row in dispatch.explain() if row["op"] == "selective_scan")
+    row = next(row for row in explain() if row["op"] == "selective_scan")
     assert row["backend"] == "torch"
     assert "no compiled kernels" in row["why"]
 
@@ -121,7 +122,7 @@ def test_missing_extension_is_an_error_when_forced(without_extension):
         ops.selective_scan(**scan_inputs())
     with pytest.raises(BackendError):
         dispatch.native()
-    assert {row["backend"] for row in dispatch.explain()} == {"none"}
+    assert {row["backend"] for row in explain()} == {"none"}
 
 
 def test_a_chosen_slow_backend_is_silent(without_extension):
@@ -148,6 +149,55 @@ def test_an_obstacle_may_be_loud(unset):
         assert dispatch.choose("selective_scan", "an input is on a planet", loud=True) == "torch"
 
 
+def test_tensors_on_a_gpu_take_triton(unset):
+    unset.setattr(dispatch, "_load_triton", lambda: "")
+    assert dispatch.kernels_for("cpu") == "native"
+    assert dispatch.kernels_for("cuda") == "triton"
+    assert dispatch.choose("selective_scan", kernels="triton") == "triton"
+    with dispatch.use("native"):
+        assert dispatch.kernels_for("cuda") == "native"
+
+
+def test_missing_triton_falls_back_with_one_line_or_refuses(unset):
+    unset.setattr(dispatch, "_load_triton", lambda: "Triton is not installed")
+    with pytest.warns(dispatch.BackendWarning, match="Triton is not installed; selective_scan"):
+        assert dispatch.choose("selective_scan", kernels="triton") == "torch"
+    assert dispatch.choose("selective_scan", kernels="triton") == "torch"  # told once
+    with dispatch.use("triton"), pytest.raises(BackendError, match="not installed"):
+        ops.selective_scan(**scan_inputs())
+
+
+def test_forced_triton_refuses_cpu_tensors(unset):
+    if dispatch.TRITON_ON_CPU:
+        pytest.skip("TRITON_INTERPRET=1: they are taken")
+    unset.setattr(dispatch, "_load_triton", lambda: "")
+    unset.setenv("RMEETO_BACKEND", "triton")
+    with pytest.raises(BackendError, match="CUDA devices") as caught:
+        ops.selective_scan(**scan_inputs())
+    assert len(str(caught.value).splitlines()) == 3
+    rows = {row["op"]: row for row in explain()}
+    assert rows["selective_scan"]["backend"] == "none"
+    assert rows["rms_norm"]["backend"] == "torch"  # no Triton kernel: plain torch code
+
+
+@pytest.mark.parametrize(
+    ("wanted", "triton", "scan", "norm"),
+    [
+        ("auto", "", "triton", "torch (the op has no Triton kernel)"),
+        ("auto", "not here", "torch (not here)", "torch (the op has no Triton kernel)"),
+        ("triton", "not here", "none (not here)", "torch (the op has no Triton kernel)"),
+        ("torch", "", "torch", "torch"),
+    ],
+)
+def test_what_runs_on_a_gpu_is_explained(unset, wanted, triton, scan, norm):
+    unset.setattr(dispatch, "_load_triton", lambda: triton)
+    assert {row["cuda"] for row in explain()} == {"no device"} or torch.cuda.is_available()
+    unset.setattr(torch.cuda, "is_available", lambda: True)
+    unset.setenv("RMEETO_BACKEND", wanted)
+    rows = {row["op"]: row["cuda"] for row in explain()}
+    assert (rows["selective_scan"], rows["rms_norm"]) == (scan, norm)
+
+
 @needs_native
 @pytest.mark.parametrize("isa", ISAS)
 def test_instruction_set_from_the_environment(monkeypatch, isa):
@@ -156,7 +206,7 @@ def test_instruction_set_from_the_environment(monkeypatch, isa):
     dispatch._load.cache_clear()
     try:
         assert dispatch.native().isa() == isa
-        assert {row["isa"] for row in dispatch.explain()} <= {isa, ""}
+        assert {row["isa"] for row in explain()} <= {isa, ""}
     finally:
         dispatch.native().set_isa(before)
 
@@ -168,9 +218,7 @@ def test_unavailable_instruction_set_is_refused(monkeypatch):
     try:
         with pytest.raises(BackendError, match="sse9"):
             ops.selective_scan(**scan_inputs())
-        assert (
-            "generic" in dispatch.explain()[0]["why"] or dispatch.explain()[0]["backend"] == "none"
-        )
+        assert "generic" in explain()[0]["why"] or explain()[0]["backend"] == "none"
     finally:
         monkeypatch.undo()
         dispatch._load.cache_clear()

@@ -1,8 +1,9 @@
-"""Chooses the code that runs an op, and says why.
+"""Chooses the code that runs an op.
 
 ``RMEETO_BACKEND`` forces one backend for every op; unset, the best that fits the inputs runs. An explicit
 choice that can't be met raises `BackendError`; an automatic one falls back, with one warning when the
-native kernels are missing altogether.
+kernels are missing altogether. Few ops have Triton kernels: where these are forced, the others run plain
+torch code.
 """
 
 from __future__ import annotations
@@ -23,10 +24,18 @@ from ..errors import BackendError
 LIBRARY = torch.library.Library("rmeeto", "FRAGMENT")
 """Where every op of ours is defined."""
 
-BACKENDS = ("reference", "torch", "native")
-"""The definition; plain torch code; compiled CPU kernels."""
+BACKENDS = ("reference", "torch", "native", "triton")
+"""The definition; plain torch code; compiled CPU kernels; Triton kernels for CUDA tensors."""
 
-_OPS: dict[str, str | None] = {}
+TRITON_ON_CPU = os.environ.get("TRITON_INTERPRET") == "1"
+"""Triton interprets its kernels on CPU tensors, slowly: for tests."""
+
+OPS: dict[str, str | None] = {}
+"""Declared op → function of ``rmeeto._native`` that its native body needs, if it has one."""
+
+IN_TRITON: set[str] = set()
+"""Declared ops that have Triton kernels."""
+
 _forced: ContextVar[str | None] = ContextVar("rmeeto_backend", default=None)
 
 
@@ -34,14 +43,17 @@ class BackendWarning(UserWarning):
     """An op runs on a slower backend than this machine could offer."""
 
 
-def declare(op: str, native_symbol: str | None = None) -> None:
-    """Make an op known to `explain`.
+def declare(op: str, native_symbol: str | None = None, triton: bool = False) -> None:
+    """Make an op known.
 
     Args:
         op: public name of the op.
         native_symbol: function of ``rmeeto._native`` that the op's native body needs; None if it has none.
+        triton: whether the op has Triton kernels.
     """
-    _OPS[op] = native_symbol
+    OPS[op] = native_symbol
+    if triton:
+        IN_TRITON.add(op)
 
 
 @cache
@@ -63,6 +75,20 @@ def _load() -> tuple[ModuleType | None, str]:
             "choose one of these, or unset RMEETO_ISA for the best",
         )
     return module, ""
+
+
+@cache
+def _load_triton() -> str:
+    """Import Triton; the empty string, or why that can't be."""
+    try:
+        importlib.import_module("triton")
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            return f"Triton needs {error.name}"
+        return "Triton is not installed (`pip install 'rmeeto[triton]'`)"
+    except ImportError as error:
+        return f"Triton does not load: {error}"
+    return ""
 
 
 def native() -> ModuleType:
@@ -100,9 +126,11 @@ def use(backend: str | None) -> Iterator[None]:
         _forced.reset(token)
 
 
-def missing(op: str) -> str:
-    """Why the op can have no native body here, or the empty string."""
-    symbol = _OPS[op]
+def missing(op: str, kernels: str = "native") -> str:
+    """Why the op can have no "native" (or "triton") body here, or the empty string."""
+    if kernels == "triton":
+        return _load_triton() if op in IN_TRITON else "the op has no Triton kernel"
+    symbol = OPS[op]
     if symbol is None:
         return "the op has no native kernel"
     module, why = _load()
@@ -122,48 +150,43 @@ _WARNED: set[str] = set()
 
 
 @torch.compiler.assume_constant_result
-def choose(op: str, obstacle: str | None = None, loud: bool = False) -> str:
+def kernels_for(device: str) -> str:
+    """Which kernels, "native" or "triton", an op that has both takes on a type of device."""
+    wanted = requested()
+    if wanted in ("native", "triton"):
+        return wanted
+    return "triton" if device == "cuda" else "native"
+
+
+@torch.compiler.assume_constant_result
+def choose(
+    op: str, obstacle: str | None = None, loud: bool = False, kernels: str = "native"
+) -> str:
     """The backend that shall run ``op`` now.
 
     Args:
         op: a declared op.
-        obstacle: why the native kernel can't take these inputs, as one clause; None if it can.
+        obstacle: why the kernel can't take these inputs, as one clause; None if it can.
         loud: warn once if the obstacle makes the automatic choice fall back; without it the fallback
             is silent, for obstacles that are nobody's oversight, such as float64.
+        kernels: what ``obstacle`` is about: "native", or for an op that has both what `kernels_for` says.
 
     Returns:
-        "native", "torch" or "reference".
+        ``kernels``, "torch" or "reference".
 
     Raises:
-        BackendError: the native backend was asked for by name and can't run.
+        BackendError: the kernels were asked for by name and can't run.
     """
     wanted = requested()
     if wanted in ("torch", "reference"):
         return wanted
-    why = missing(op)
-    if wanted == "native" and (why or obstacle):
-        raise _refusal(f"the native kernel of {op}", why or obstacle or "")
-    if (why and _OPS[op] is not None) or (obstacle and loud):
+    if wanted == "triton" and op not in IN_TRITON:
+        return "torch"
+    why = missing(op, kernels)
+    if wanted == kernels and (why or obstacle):
+        raise _refusal(f"the {kernels} kernel of {op}", why or obstacle or "")
+    written = kernels == "triton" or OPS[op] is not None
+    if (why and written) or (obstacle and loud):
         reason = why or obstacle
         _warn(f"rmeeto: {reason}; {op} runs plain torch code, many times slower (`rmeeto doctor`)")
-    return "torch" if why or obstacle else "native"
-
-
-def explain() -> list[dict[str, str]]:
-    """Which backend runs each op on CPU tensors, and why: one row {op, backend, isa, why} an op."""
-    return [_explain(op) for op in sorted(_OPS)]
-
-
-def _explain(op: str) -> dict[str, str]:
-    try:
-        wanted, why = requested(), missing(op)
-        isa = "" if why else native().isa()
-    except BackendError as error:
-        return {"op": op, "backend": "none", "isa": "", "why": error.reason}
-    if wanted in ("torch", "reference"):
-        return {"op": op, "backend": wanted, "isa": "", "why": "asked for by RMEETO_BACKEND"}
-    if why:
-        backend = "none" if wanted == "native" else "torch"
-        return {"op": op, "backend": backend, "isa": "", "why": why}
-    asked = "asked for by RMEETO_BACKEND" if wanted == "native" else "the fastest available"
-    return {"op": op, "backend": "native", "isa": isa, "why": asked}
+    return "torch" if why or obstacle else kernels

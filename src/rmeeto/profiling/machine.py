@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..ops import dispatch
+from ..ops.explain import explain
 
 
 def describe_machine() -> dict[str, Any]:
@@ -72,5 +72,8 @@ def _accelerators() -> list[str]:
 
 def _backends() -> dict[str, str]:
     """Op → backend and instruction set; not the reasons, which may hold paths."""
-    rows = dispatch.explain()
-    return {row["op"]: " ".join(filter(None, (row["backend"], row["isa"]))) for row in rows}
+    rows = explain()
+    found = {row["op"]: " ".join(filter(None, (row["backend"], row["isa"]))) for row in rows}
+    if not torch.cuda.is_available():
+        return found
+    return {row["op"]: f"{found[row['op']]}; CUDA: {row['cuda'].split(' (')[0]}" for row in rows}

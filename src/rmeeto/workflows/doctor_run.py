@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops import dispatch
+from ..ops.explain import explain
 from ..reporting import RunRecord, Table
 from .options import DoctorOptions
 from .record import start_record
@@ -11,7 +11,7 @@ from .ui import Watcher
 
 def run(options: DoctorOptions, ui: Watcher | None = None) -> RunRecord:
     """Explain the backend of every op."""
-    rows = dispatch.explain()
+    rows = explain()
     columns = tuple(rows[0])
     table = Table("Kernels", columns, tuple(tuple(row[c] for c in columns) for row in rows))
     native = sum(row["backend"] == "native" for row in rows)

@@ -1,4 +1,4 @@
-"""Selective scan, the recurrence inside Mamba: a definition, plain torch code, and CPU kernels."""
+"""Selective scan, the recurrence inside Mamba: a definition, plain torch code, CPU and Triton kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import dispatch
-from . import native, op  # noqa: F401  importing `op` defines the torch op
+from . import native, op, triton_body  # noqa: F401  importing `op` defines the torch op
 from .body import selective_scan_torch
 from .checks import check
 from .reference import selective_scan_reference
@@ -51,36 +51,37 @@ def selective_scan(
 
     Raises:
         ShapeError: shapes that don't fit each other, or complex numbers.
-        BackendError: RMEETO_BACKEND=native can't be met.
+        BackendError: RMEETO_BACKEND=native or triton can't be met.
 
     Source: Gu & Dao, "Mamba" (2023), §3.2 and Algorithm 2; arguments as in mamba-ssm's
     ``selective_scan_fn``. Differs in: ``reverse`` is new; complex A is refused.
     """
     check(u, delta, A, B, C, D, z, delta_bias)
-    obstacle = native.obstacle(u, delta, A, B, C, D, z, delta_bias)
-    backend = dispatch.choose("selective_scan", obstacle, loud=u.dtype != torch.float64)
-    if backend == "native":
-        out, last = _run_native(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state
-        )
+    kernels = dispatch.kernels_for(u.device.type)
+    of = triton_body if kernels == "triton" else native
+    obstacle = of.obstacle(u, delta, A, B, C, D, z, delta_bias)
+    backend = dispatch.choose("selective_scan", obstacle, u.dtype != torch.float64, kernels)
+    if backend == kernels:
+        flags = delta_softplus, reverse, return_last_state
+        out, last = _run_op(of.TYPES, u, delta, A, B, C, D, z, delta_bias, *flags)
     else:
         body = selective_scan_torch if backend == "torch" else selective_scan_reference
         out, last = body(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     return (out, last.detach()) if return_last_state else out
 
 
-def _run_native(u, delta, A, B, C, D, z, delta_bias, *flags):
+def _run_op(types, u, delta, A, B, C, D, z, delta_bias, *flags):
     """Call the op with weights in float32 and, for types the kernel lacks, activations too."""
     dtype = u.dtype
     B, C = (_as_float(m) if m.ndim == 2 else m for m in (B, C))
-    u, delta, B, C, z = (_as_activation(x) for x in (u, delta, B, C, z))
+    u, delta, B, C, z = (_as_activation(x, types) for x in (u, delta, B, C, z))
     A, D, delta_bias = (_as_float(x) for x in (A, D, delta_bias))
     out, last = torch.ops.rmeeto.selective_scan(u, delta, A, B, C, D, z, delta_bias, *flags)
     return (out if out.dtype == dtype else out.to(dtype)), last
 
 
-def _as_activation(x):
-    return x if x is None or x.dtype in native.TYPES else x.float()
+def _as_activation(x, types):
+    return x if x is None or x.dtype in types else x.float()
 
 
 def _as_float(x):

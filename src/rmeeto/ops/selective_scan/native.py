@@ -1,4 +1,4 @@
-"""The compiled scan on CPU tensors: layouts, addresses and strides, and memory for the results."""
+"""The compiled scan on CPU tensors: addresses, strides and types for the kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import dispatch
+from .layout import channels_last, empty_grads, empty_results, plain
 
 TYPES = {torch.float32: 0, torch.bfloat16: 1}
 """What activations may be; weights are float32."""
@@ -26,13 +27,6 @@ def obstacle(*inputs: Tensor | None) -> str | None:
 
 
 # ---- inputs: address, strides, type
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """The same (B,D,L) tensor with stride 1 over D, copied if need be."""
-    if x.stride(1) == 1 or x.shape[1] == 1:
-        return x
-    return x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
 def _rows(x: Tensor | None) -> tuple[int, int, int, int]:
@@ -58,60 +52,6 @@ def _sizes(u: Tensor, A: Tensor, B: Tensor, C: Tensor) -> tuple[int, int, int, i
     return u.shape[0], u.shape[2], u.shape[1], A.shape[1], groups
 
 
-def _plain(u, delta, A, B, C, D, z, delta_bias):
-    """Inputs laid out as the kernel reads them."""
-    B, C = (m.contiguous() if m.ndim == 2 else m for m in (B, C))
-    D = None if D is None else D.contiguous()
-    delta_bias = None if delta_bias is None else delta_bias.contiguous()
-    z = None if z is None else _channels_last(z)
-    return _channels_last(u), _channels_last(delta), A.contiguous(), B, C, D, z, delta_bias
-
-
-# ---- results
-
-
-def _empty_rows(like: Tensor) -> Tensor:
-    """(B,D,L) as a transposed view of a contiguous (B,L,D)."""
-    b, d, n = like.shape
-    return like.new_empty(b, n, d).transpose(1, 2)
-
-
-def _empty_states(like: Tensor) -> Tensor:
-    """Gradient of B or C, stored with the states side by side."""
-    if like.ndim == 2:
-        return torch.empty_like(like, memory_format=torch.contiguous_format)
-    if like.ndim == 3:
-        b, s, n = like.shape
-        return like.new_empty(b, n, s).transpose(1, 2)
-    b, g, s, n = like.shape
-    return like.new_empty(b, n, g, s).permute(0, 2, 3, 1)
-
-
-def _empty_vector(like: Tensor | None, fallback: Tensor) -> Tensor:
-    return fallback.new_empty(0) if like is None else like.new_empty(like.shape)
-
-
-def empty_results(u: Tensor, A: Tensor, return_last_state: bool) -> tuple[Tensor, Tensor]:
-    """Memory for the output and, if wanted, the last state."""
-    state = (u.shape[0], *A.shape) if return_last_state else (0,)
-    return _empty_rows(u), A.new_empty(state)
-
-
-def empty_grads(u, delta, A, B, C, D, z, delta_bias):
-    """Memory for the gradients, in the order of the inputs; without elements for an absent one."""
-    dz = u.new_empty(0) if z is None else _empty_rows(z)
-    return (
-        _empty_rows(u),
-        _empty_rows(delta),
-        A.new_empty(A.shape),
-        _empty_states(B),
-        _empty_states(C),
-        _empty_vector(D, A),
-        dz,
-        _empty_vector(delta_bias, A),
-    )
-
-
 # ---- bodies
 
 
@@ -120,7 +60,7 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return
     out, last = empty_results(u, A, return_last_state)
     if out.numel() == 0:
         return out, last.zero_()
-    inputs = _plain(u, delta, A, B, C, D, z, delta_bias)
+    inputs = plain(u, delta, A, B, C, D, z, delta_bias)
     run_forward(inputs, delta_softplus, reverse, out, last if return_last_state else None)
     return out, last
 
@@ -152,8 +92,8 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     grads = empty_grads(u, delta, A, B, C, D, z, delta_bias)
     if u.numel() == 0:
         return tuple(g.zero_() for g in grads)
-    inputs = _plain(u, delta, A, B, C, D, z, delta_bias)
-    run_backward(_channels_last(grad), inputs, delta_softplus, reverse, grads)
+    inputs = plain(u, delta, A, B, C, D, z, delta_bias)
+    run_backward(channels_last(grad), inputs, delta_softplus, reverse, grads)
     return grads
 
 

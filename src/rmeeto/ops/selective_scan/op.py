@@ -9,7 +9,8 @@ from torch.utils.flop_counter import register_flop_formula
 
 from ...errors import BackendError
 from .. import dispatch
-from . import native
+from . import native, triton_body
+from .layout import empty_grads, empty_results
 
 _INPUTS = (
     "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
@@ -17,23 +18,40 @@ _INPUTS = (
 )
 _GRADS = ", ".join(["Tensor"] * 8)
 
-dispatch.declare("selective_scan", native_symbol="scan_forward")
+dispatch.declare("selective_scan", native_symbol="scan_forward", triton=True)
 dispatch.LIBRARY.define(
     f"selective_scan({_INPUTS}, bool return_last_state) -> (Tensor out, Tensor last_state)"
 )
 dispatch.LIBRARY.define(f"selective_scan_backward(Tensor grad, {_INPUTS}) -> ({_GRADS})")
-dispatch.LIBRARY.impl("selective_scan", native.forward, "CPU")
-dispatch.LIBRARY.impl("selective_scan_backward", native.backward, "CPU")
+
+
+def _on_cpu(native_body, triton_body):
+    """The native body; where Triton's kernels run on the CPU, too, the one asked for."""
+    if not dispatch.TRITON_ON_CPU:
+        return native_body
+
+    def body(*args):
+        return (triton_body if dispatch.requested() == "triton" else native_body)(*args)
+
+    return body
+
+
+_forward = _on_cpu(native.forward, triton_body.forward)
+_backward = _on_cpu(native.backward, triton_body.backward)
+dispatch.LIBRARY.impl("selective_scan", _forward, "CPU")
+dispatch.LIBRARY.impl("selective_scan_backward", _backward, "CPU")
+dispatch.LIBRARY.impl("selective_scan", triton_body.forward, "CUDA")
+dispatch.LIBRARY.impl("selective_scan_backward", triton_body.backward, "CUDA")
 
 
 @torch.library.register_fake("rmeeto::selective_scan", lib=dispatch.LIBRARY)
 def _fake(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return_last_state):
-    return native.empty_results(u, A, return_last_state)
+    return empty_results(u, A, return_last_state)
 
 
 @torch.library.register_fake("rmeeto::selective_scan_backward", lib=dispatch.LIBRARY)
 def _fake_backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
-    return native.empty_grads(u, delta, A, B, C, D, z, delta_bias)
+    return empty_grads(u, delta, A, B, C, D, z, delta_bias)
 
 
 def _save(ctx, inputs, output) -> None:
@@ -56,7 +74,7 @@ torch.library.register_autograd(
 def _no_second_derivative(ctx, *grads):
     raise BackendError(
         "a second derivative of selective_scan",
-        "the native backend, which has the first one only",
+        "the kernels, which have the first one only",
         "differentiate twice with RMEETO_BACKEND=torch",
     )
 
