@@ -18,9 +18,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# About 17 minutes on two quiet cores; BENCH=--quick takes one, BENCH="--base REF" compares versions.
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/scan.py --out results/cpu_scan.json
-	$(BIN)/python benchmarks/merge.py --out results/cpu_merge.json
+	$(BIN)/python -m benchmarks $(BENCH)
 
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) tools/install.py .venv

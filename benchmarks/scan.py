@@ -11,7 +11,7 @@ from .limits import MachineLimits
 from .loops import Scan, steps_first_loop, unbind_loop
 from .peers import compiled_loop, peer_scans
 from .registry import Benchmark, Case, Limit, Work, no_limits
-from .scan_work import Shape, backward, disagreement, forward, ours, with_backward
+from .scan_work import Shape, backward, disagreement, forward, on_isa, ours, with_backward
 
 Make = Callable[[Scan, Shape], Work]
 
@@ -41,22 +41,27 @@ def _limits(make: Make, shape: Shape) -> Callable[[MachineLimits], list[Limit]]:
 
 def case(make: Make, shape: Shape, peers: bool = False, isas: bool = False) -> Case:
     """Native against the loops, optionally other packages' scans and lower instruction sets."""
-    best = dispatch.native().isa()
-    scans = {"unbind loop": unbind_loop, "native": ours("native", best)}
+    scans = {"unbind loop": unbind_loop, "native": ours("native")}
     skipped: dict[str, str] = {}
     if peers:
         found, skipped = peer_scans()
         scans |= {"unbind, steps first": steps_first_loop, "torch": ours("torch"), **found}
-    if isas:
-        others = [isa for isa in dispatch.native().available_isas() if isa != best]
-        scans |= {f"native {isa}": ours("native", isa) for isa in others}
+
+    def works(make: Make) -> dict[str, Work]:
+        made = {label: make(scan, shape) for label, scan in scans.items()}
+        native = dispatch.native()
+        others = set(native.available_isas()) - {native.isa()} if isas else ()
+        for isa in sorted(others):
+            made[f"native {isa}"] = on_isa(isa, make(scans["native"], shape))
+        return made
+
     return Case(
-        candidates={label: make(scan, shape) for label, scan in scans.items()},
+        candidates=works(make),
         ours="native",
         units=shape.elements,
         unit="states",
         limits=_limits(make, shape),
-        error=partial(disagreement, scans, shape),
+        error=lambda: disagreement(works(with_backward).values(), shape),
         tolerance=1e-4 if shape.dtype == "fp32" else 3e-2,
         skipped=skipped,
     )

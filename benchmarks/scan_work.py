@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,16 +51,29 @@ class Shape:
         return [u, delta, decay, B, C, torch.ones(self.channels), z, step], rows(self.channels)
 
 
-def ours(backend: str, isa: str = "") -> Scan:
-    """`ops.selective_scan` on one backend and instruction set."""
+def ours(backend: str) -> Scan:
+    """`ops.selective_scan` on one backend."""
 
     def scan(*inputs: Tensor) -> Tensor:
-        if isa:
-            dispatch.native().set_isa(isa)
         with dispatch.use(backend):
             return ops.selective_scan(*inputs, delta_softplus=True)
 
     return scan
+
+
+def on_isa(isa: str, work: Work) -> Work:
+    """The same work, backward too, by the native kernels of another instruction set."""
+    native = dispatch.native()
+
+    def run() -> Any:
+        before = native.isa()
+        native.set_isa(isa)
+        try:
+            return work()
+        finally:
+            native.set_isa(before)
+
+    return run
 
 
 def forward(scan: Scan, shape: Shape) -> Work:
@@ -89,11 +104,15 @@ def backward(scan: Scan, shape: Shape) -> Work:
     return lambda: torch.autograd.grad(out, inputs, grad, retain_graph=True)
 
 
-def disagreement(scans: dict[str, Scan], shape: Shape) -> float:
-    """Largest difference from the loop in output and gradients, relative to each one's largest value."""
+def disagreement(works: Iterable[Work], shape: Shape) -> float:
+    """Largest difference of outputs and gradients from the loop's, relative to each one's largest value.
+
+    Args:
+        works: made by `with_backward`.
+    """
     truth = with_backward(unbind_loop, shape)()
     worst = 0.0
-    for scan in scans.values():
-        for a, b in zip(with_backward(scan, shape)(), truth, strict=True):
+    for work in works:
+        for a, b in zip(work(), truth, strict=True):
             worst = max(worst, ((a - b).abs().max() / b.abs().max()).item())
     return worst

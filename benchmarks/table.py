@@ -65,12 +65,13 @@ def _rows(name: str, record: Record) -> Iterator[str]:
     for label, value in record["facts"].items():
         yield f"| {name} | {label} | {value} | | | | | |"
     ratios = {r["label"]: r for r in record.get("ratios", [])}
+    title = f"{name} ({record['threads']} thread{'s' * (record['threads'] > 1)}, {load})"
     for t in record.get("timings", []):
         ratio, ours = ratios.get(t["label"]), t["label"] == record["ours"]
         realised = f"{ratio['realised']:.0%}" if ratio and "realised" in ratio else ""
         limits = [f"{x['share']:.0%} {x['name']}" for x in record["limits"]] if ours else []
         cells = [
-            f"{name} ({record['threads']} thread{'s' * (record['threads'] > 1)}, {load})",
+            title,
             t["label"],
             duration(t["median"]),
             f"{duration(t['p20'])} … {duration(t['p80'])}",
@@ -80,6 +81,7 @@ def _rows(name: str, record: Record) -> Iterator[str]:
             "; ".join(limits),
         ]
         yield "| " + " | ".join(cells) + " |"
+        title = ""
 
 
 def _ratio(speedup: Record) -> str:
