@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import rmeeto.ops
-from rmeeto.ops.bidirectional_mamba import reference
 
 Scan = Callable[..., Tensor]
 """(u, delta, A, B, C, D, z, delta_bias) → out, as `ops.selective_scan` with a softplus."""
@@ -63,6 +62,9 @@ def steps_first_loop(
 @contextmanager
 def naive_scans() -> Iterator[None]:
     """Models run each scan by the unbind loop; all else, convolutions and norms too, stays as it is."""
+    from rmeeto.ops.bidirectional_mamba import (
+        reference,  # here: versions before it have other benchmarks
+    )
 
     def scan(*inputs: Tensor, z, delta_bias, delta_softplus: bool, reverse: bool) -> Tensor:
         if not delta_softplus:

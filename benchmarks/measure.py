@@ -8,7 +8,9 @@ from typing import Any
 
 from rmeeto.config import to_dict
 from rmeeto.profiling import Stop, Timing
-from rmeeto.profiling.latency import Clock, speedups, time_rounds, torch_threads
+
+# Private parts, by the names that they have in every version that `--base` may meet.
+from rmeeto.profiling.latency import Clock, _speedups, _threads, _time_rounds
 from rmeeto.profiling.machine import load
 
 from .limits import MachineLimits
@@ -41,7 +43,7 @@ def measure(
     """
     clock = time.process_time if benchmark.threads == 1 else time.perf_counter
     start, before = time.perf_counter(), load()
-    with torch_threads(benchmark.threads):
+    with _threads(benchmark.threads):
         case = benchmark.setup()
         record: dict[str, Any] = {"status": "measured", "threads": benchmark.threads}
         record |= {"facts": dict(case.facts), "skipped": dict(case.skipped)}
@@ -64,7 +66,7 @@ def _timed(
     calls = {label: _calls(work, clock) for label, work in works.items()}
     turns = {label: _turn(work, calls[label], clock) for label, work in works.items()}
     stop = Stop(budget_seconds=budget, min_seconds=0.1)
-    times, stopped = time_rounds(turns, stop, 0, SEED, clock)
+    times, stopped = _time_rounds(turns, stop, 0, SEED, clock)
     timings = {label: _summary(label, seconds) for label, seconds in times.items()}
     flops = {label: 1 / case.ceilings.get(label, 1.0) for label in works} if case.ceilings else None
     return {
@@ -75,7 +77,7 @@ def _timed(
         "units": case.units,
         "unit": case.unit,
         "timings": [t | {"calls": calls[label]} for label, t in timings.items()],
-        "ratios": [to_dict(s) for s in speedups(1, times, flops, SEED)],
+        "ratios": [to_dict(s) for s in _speedups(1, times, flops, SEED)],
         "limits": _shares(case, timings[case.ours]["median"], limits),
     }
 

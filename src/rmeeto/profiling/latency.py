@@ -68,7 +68,7 @@ def compare_speed(
     stop = stop or Stop()
     if not candidates or not batch_sizes:
         raise ConfigError("candidates and batch sizes", "none", "give one of each at least")
-    with evaluating(*candidates.values()), torch_threads(threads):
+    with evaluating(*candidates.values()), _threads(threads):
         start, machine = clock(), describe_machine()
         estimate = estimate_cost(
             candidates, make_input, batch_sizes, stop, warmup, precision=precision, clock=clock
@@ -79,12 +79,12 @@ def compare_speed(
         for size in batch_sizes:
             images = make_input(size)
             calls = {k: _timer(f, images, precision, clock) for k, f in candidates.items()}
-            times[size], stopped[size] = time_rounds(calls, stop, warmup, seed, clock)
+            times[size], stopped[size] = _time_rounds(calls, stop, warmup, seed, clock)
         seconds = clock() - start
     return SpeedResult(
         baseline=next(iter(candidates)),
         timings=tuple(Timing.of(k, b, t) for b, by in times.items() for k, t in by.items()),
-        speedups=tuple(s for b, by in times.items() for s in speedups(b, by, flops, seed)),
+        speedups=tuple(s for b, by in times.items() for s in _speedups(b, by, flops, seed)),
         stopped=stopped,
         precision=precision,
         stop=stop,
@@ -143,7 +143,7 @@ def _timer(candidate: Candidate, images: Tensor, precision: str, clock: Clock):
     return call
 
 
-def time_rounds(
+def _time_rounds(
     calls: Mapping[str, Callable[[], float]], stop: Stop, warmup: int, seed: int, clock: Clock
 ) -> tuple[dict[str, list[float]], str]:
     """Rounds of one call each, order rotating, until the rule says stop."""
@@ -177,7 +177,7 @@ def _reason_to_stop(
     return "interval" if all(i.width < stop.width * i.value for i in intervals) else None
 
 
-def speedups(
+def _speedups(
     batch_size: int, times: dict[str, list[float]], flops: Mapping[str, float] | None, seed: int
 ) -> Iterator[Speedup]:
     (base, baseline), *others = times.items()
@@ -189,7 +189,7 @@ def speedups(
 
 
 @contextmanager
-def torch_threads(n: int | None) -> Iterator[None]:
+def _threads(n: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
     try:
         if n is not None:
