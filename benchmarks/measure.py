@@ -41,6 +41,8 @@ def measure(
     Returns:
         Plain values: status "measured", or "wrong" with the disagreement and without any speed.
     """
+    if benchmark.threads > 1:
+        limits = None  # they are those of one core
     clock = time.process_time if benchmark.threads == 1 else time.perf_counter
     start, before = time.perf_counter(), load()
     with _threads(benchmark.threads):

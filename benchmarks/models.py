@@ -121,6 +121,8 @@ def benchmarks() -> Iterator[Benchmark]:
             setup = partial(against_deit, batch, precision, full)
             name = f"model/vim_tiny/B={batch}/{precision}"
             yield Benchmark(name, setup, seconds, quick=batch == 1)
+        setup = partial(against_deit, 32, precision)
+        yield Benchmark(f"model/vim_tiny/B=32/{precision}/2 threads", setup, 12, threads=2)
         sizes = SIZES if precision == "fp32" else (*SIZES, 896)
         for size in sizes:
             setup = partial(against_deit, 2, precision, False, size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,15 @@ def code_version() -> str:
     return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()[:16]
 
 
+def versions() -> dict[str, str]:
+    """Package → version of what is compared with, where it is installed."""
+    found = {}
+    for package in ("mambapy", "transformers", "timm"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 class Results:
     """The file at ``path``; results in it of this code and machine count as done.
 
@@ -42,7 +53,8 @@ class Results:
         same = (
             old.get("schema") == SCHEMA and old.get("machine", {}).get("cpu") == self.machine["cpu"]
         )
-        self.data: dict[str, Any] = {"schema": SCHEMA, "machine": self.machine}
+        self.data: dict[str, Any] = {"schema": SCHEMA, "code": self.code, "machine": self.machine}
+        self.data["versions"] = versions()
         self.data |= {"limits": old.get("limits") if same else None}
         self.data |= {"results": old.get("results", {}) if same else {}}
 

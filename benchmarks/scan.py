@@ -16,9 +16,14 @@ from .scan_work import Shape, backward, disagreement, forward, on_isa, ours, wit
 Make = Callable[[Scan, Shape], Work]
 
 EXP2 = 7  # vector instructions of an exponential: reduce, five FMAs, scale
-FORWARD_INSTRUCTIONS = 1 + EXP2 + 1 + 2  # dt·A, exp2, dt·x·B, and the FMAs into h and y
+FORWARD_INSTRUCTIONS = 1 + EXP2 + 1 + 2
 BACKWARD_INSTRUCTIONS = FORWARD_INSTRUCTIONS + (1 + EXP2) + 8
-"""The states again, the decay again, and q, dC, dB, the carry, g, dA, Σ q·B and Σ g·A."""
+COUNTED = {
+    FORWARD_INSTRUCTIONS: f"1 dt·A + {EXP2} exp2 + 1 dt·x·B + 2 FMAs into h and y",
+    BACKWARD_INSTRUCTIONS: f"{FORWARD_INSTRUCTIONS} to get the states again + {1 + EXP2} for the decay "
+    "+ 8 (q, dC, dB, carry, g, dA, Σ q·B, Σ g·A)",
+}
+"""How the instructions are counted, from csrc/scan_forward.h and scan_backward.h."""
 
 
 def limits_of(shape: Shape, instructions: int, machine: MachineLimits) -> list[Limit]:
@@ -26,7 +31,7 @@ def limits_of(shape: Shape, instructions: int, machine: MachineLimits) -> list[L
     if machine.isa != "avx512":
         return []  # instructions are counted for AVX-512 only
     rate = machine.fma_gflops / 32  # instructions a nanosecond
-    port = f"{instructions} vector instructions for 16 states at the measured {rate:.2f} a ns"
+    port = f"{COUNTED[instructions]} = {instructions} vector instructions for 16 states, {rate:.2f} a ns"
     found = [Limit("port limit", shape.elements * instructions / 16 / rate * 1e-9, port)]
     if instructions == FORWARD_INSTRUCTIONS:
         text = f"{machine.composite_ns:.4f} ns a state measured with all rows in L1"
@@ -104,6 +109,8 @@ def benchmarks() -> Iterator[Benchmark]:
         f"scan/forward+backward/{main}", partial(case, with_backward, main, True, True), 25
     )
     yield Benchmark(f"scan/backward/{main}", partial(backward_case, main), 3, quick=True)
+    for work, make in works.items():
+        yield Benchmark(f"scan/{work}/{main}/2 threads", partial(case, make, main), 6, threads=2)
     shapes = [Shape(1, 197, 384, 16), Shape(32, 197, 384, 16), Shape(8, 197, 384, 16, "bf16")]
     shapes += [Shape(1, length, 384, 16) for length in LONG]
     shapes += [Shape(8, 197, 128, 8), Shape(8, 197, 384, 1)]

@@ -42,18 +42,26 @@ def render(data: Record) -> str:
         "| benchmark | candidate | median | p20 … p80 | each | ratio | FLOPs realised | share of limit |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    table += [row for name, record in results.items() for row in _rows(name, record)]
-    left_out = [
+    table += [row for name, record in results.items() for row in _rows(name, record, data["code"])]
+    notes = [
         f"- {name}: without {label} ({why})"
         for name, record in results.items()
         for label, why in record.get("skipped", {}).items()
     ]
+    derived = {
+        (name.split("/")[0], limit["name"], limit["derivation"])
+        for name, record in results.items()
+        for limit in record.get("limits", [])
+    }
+    notes += [f"- {limit} of {group}: {how}" for group, limit, how in sorted(derived)]
     wanted = ["| target | reached | wanted |", "|---|---|---|"]
     wanted += [f"| {t.text} | {t.shown} | {t.wanted} |" for t in targets(results)]
-    return "\n".join([*head, "", *table, "", *left_out, "", *wanted])
+    return "\n".join([*head, "", *table, "", *notes, "", *wanted])
 
 
-def _rows(name: str, record: Record) -> Iterator[str]:
+def _rows(name: str, record: Record, code: str) -> Iterator[str]:
+    if record["code"] != code:
+        name += ", of older code"
     load = (
         f"load {record['load_before'][0]} … {record['load_after'][0]}"
         if record.get("load_after")

@@ -71,7 +71,7 @@ def test_a_rerun_measures_only_what_is_missing(tmp_path, capsys):
     before = json.loads(path.read_text())["results"]["fake/one"]
     run.run([first, second], Results(path), OPTIONS)
     data = json.loads(path.read_text())
-    assert set(data) == {"schema", "machine", "limits", "results"}
+    assert set(data) == {"schema", "code", "machine", "versions", "limits", "results"}
     assert data["results"]["fake/one"] == before
     assert data["results"]["fake/two"]["status"] == "measured"
     assert "1 of 2 benchmarks to run" in capsys.readouterr().out
@@ -129,8 +129,9 @@ def test_every_kind_of_benchmark_runs(name, setup):
     record = measure(Benchmark(name, setup, 0.1), LIMITS)
     assert record["status"] == "measured", record
     assert all(limit["share"] > 0 for limit in record["limits"])
-    data = {"machine": {"cpu": "", "cores": 1, "torch": ""}, "limits": None}
-    text = table.render({**data, "results": {name: record}})
+    machine = {"cpu": "", "cores": 1, "torch": ""}
+    data = {"code": "now", "machine": machine, "limits": None}
+    text = table.render({**data, "results": {name: record | {"code": "now"}}})
     assert f"| {name} " in text
     assert "| target | reached | wanted |" in text
 
