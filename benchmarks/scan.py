@@ -120,4 +120,4 @@ def benchmarks() -> Iterator[Benchmark]:
             yield Benchmark(f"scan/{work}/{shape}", partial(case, make, shape), 4 + slow)
         yield Benchmark(f"scan/backward/{shape}", partial(backward_case, shape), 2)
     short = Shape(1, 50, 384, 16)
-    yield Benchmark(f"scan/compiled/{short}", partial(compiled_case, short), 75)
+    yield Benchmark(f"scan/compiled/{short}", partial(compiled_case, short), 45)

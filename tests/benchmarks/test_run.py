@@ -1,6 +1,7 @@
 """The benchmarks' machinery on tiny work: what the file holds, resuming, and what stops a speed."""
 
 import json
+import shutil
 import sys
 from argparse import Namespace
 from functools import partial
@@ -18,7 +19,19 @@ from benchmarks.scan_work import Shape
 from benchmarks.scan_work import forward as scan_forward
 from benchmarks.scan_work import with_backward as scan_with_backward
 
-from benchmarks import conv_norm, merge, mixer, models, reduced, run, scan, table, threads, training
+from benchmarks import (
+    conv_norm,
+    limits,
+    merge,
+    mixer,
+    models,
+    reduced,
+    run,
+    scan,
+    table,
+    threads,
+    training,
+)
 from rmeeto.backbones import create_model
 from rmeeto.ops import dispatch
 
@@ -134,6 +147,15 @@ def test_every_kind_of_benchmark_runs(name, setup):
     text = table.render({**data, "results": {name: record | {"code": "now"}}})
     assert f"| {name} " in text
     assert "| target | reached | wanted |" in text
+
+
+@needs_native
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the probe needs a compiler")
+def test_the_probe_fits_the_kernels_sources():
+    probe = limits._build()
+    assert probe.fmas(2) == 2 * probe.fmas(1) > 0
+    assert probe.scan_elements() % probe.lanes() == 0
+    assert limits.best(probe.scan_composite, 1, runs=1) >= 0
 
 
 @needs_native
