@@ -116,7 +116,7 @@ def test_drop_decides_which_speed_counts(world):
     """A fast point that loses too much is no point."""
 
     def lossy(cell) -> float:
-        return 90 - (5 if cell.label.startswith("rmeeto_r20") else 0)
+        return 90 - (5 if cell.label.startswith(("rmeeto_r20", "early")) else 0)
 
     claims = {c.id: c for c in answers(world(lossy, fast))}
     assert claims["faster-1.2-fashion"].measured == pytest.approx(1 + 0.045 * 15)
