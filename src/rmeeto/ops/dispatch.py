@@ -190,3 +190,16 @@ def choose(
         reason = why or obstacle
         _warn(f"rmeeto: {reason}; {op} runs plain torch code, many times slower (`rmeeto doctor`)")
     return "torch" if why or obstacle else kernels
+
+
+def refuse_second_derivative(op: str) -> None:
+    """Make differentiating ``rmeeto::<op>_backward`` a `BackendError` that says what does it."""
+
+    def refuse(ctx, *grads):
+        raise BackendError(
+            f"a second derivative of {op}",
+            "the native backend, which has the first one only",
+            "differentiate twice with RMEETO_BACKEND=torch",
+        )
+
+    torch.library.register_autograd(f"rmeeto::{op}_backward", refuse, lib=LIBRARY)

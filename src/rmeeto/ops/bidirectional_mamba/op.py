@@ -7,7 +7,6 @@ import math
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
-from ...errors import BackendError
 from .. import dispatch
 from . import native
 
@@ -56,17 +55,7 @@ torch.library.register_autograd(
 )
 
 
-def _no_second_derivative(ctx, *grads):
-    raise BackendError(
-        "a second derivative of bidirectional_mamba",
-        "the native backend, which has the first one only",
-        "differentiate twice with RMEETO_BACKEND=torch",
-    )
-
-
-torch.library.register_autograd(
-    "rmeeto::bidirectional_mamba_backward", _no_second_derivative, lib=dispatch.LIBRARY
-)
+dispatch.refuse_second_derivative("bidirectional_mamba")
 
 
 def projection_flops(xz, ahead, *rest, **kwargs) -> int:

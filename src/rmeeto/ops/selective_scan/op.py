@@ -7,7 +7,6 @@ import math
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
-from ...errors import BackendError
 from .. import dispatch
 from . import native, triton_body
 from .layout import empty_grads, empty_results
@@ -71,17 +70,7 @@ torch.library.register_autograd(
 )
 
 
-def _no_second_derivative(ctx, *grads):
-    raise BackendError(
-        "a second derivative of selective_scan",
-        "the kernels, which have the first one only",
-        "differentiate twice with RMEETO_BACKEND=torch",
-    )
-
-
-torch.library.register_autograd(
-    "rmeeto::selective_scan_backward", _no_second_derivative, lib=dispatch.LIBRARY
-)
+dispatch.refuse_second_derivative("selective_scan")
 
 
 @register_flop_formula(torch.ops.rmeeto.selective_scan)
