@@ -57,6 +57,14 @@ class NonFiniteLossError(RmeetoError):
     """Training produced a NaN or an infinite loss."""
 
 
+class ScoreError(RmeetoError, ValueError):
+    """Outputs that an out-of-distribution score can't read, or data that it can't be fitted to."""
+
+
+class StaleStatisticsError(ScoreError):
+    """Fitted statistics that belong to other weights, another reduction or preprocessing."""
+
+
 class StorageError(RmeetoError, OSError):
     """A file could not be written (disk full, no permission)."""
 

@@ -15,6 +15,7 @@ ALLOWED = {
     "backbones": {"tokens", "reducers", "ops"},
     "data": set(),
     "objectives": set(),
+    "scores": set(),
     "retrain": {"backbones", "tokens", "reducers", "data", "objectives", "evaluation"},
     "evaluation": {"backbones", "tokens", "data"},
     "profiling": {"backbones", "tokens", "reducers", "data", "ops", "evaluation"},
