@@ -3,12 +3,12 @@
 import dataclasses
 
 import pytest
+import score_data as data
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from score_data import NAMES, auroc, build, fit, head, in_distribution, outliers
 
-import data
-from data import NAMES, auroc, build, fit, head, in_distribution, outliers
 from rmeeto.errors import (
     ConfigError,
     RmeetoError,
