@@ -161,6 +161,15 @@ def test_missing_parts_are_refused(name):
             fit(name)(Outputs(outputs.logits, outputs.features))
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if SCORES.get(name).fitted])
+def test_another_number_of_classes_or_features_is_refused(name):
+    fitted, cut = fit(name), lambda o: Outputs(o.logits[:, :4], o.features[:, :9])
+    outputs = cut(outliers(8))
+    with pytest.raises(ShapeError) as caught:
+        fitted(dataclasses.replace(outputs, perturbed=cut(outliers(8).perturbed)))
+    assert len(str(caught.value).splitlines()) == 3
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_warns_of_negative_features(name):
     train = in_distribution(60)
@@ -211,6 +220,8 @@ def test_restoring_from_too_little():
     fitted = fit("vim")
     with pytest.raises(ScoreError, match="metadata"):
         restore(fitted.state(), {})
+    with pytest.raises(ScoreError, match="metadata"):
+        restore(fitted.state(), {"score": "{", "fingerprint": ""})
     with pytest.raises(ScoreError, match="no head"):
         restore({}, fitted.metadata())
 

@@ -11,7 +11,15 @@ from torch import Tensor
 from rmeeto.config import to_dict
 from rmeeto.errors import ConfigError, ScoreError
 
-from .checks import check_head, check_labels, check_outputs, refuse_non_finite, warn_if_negative
+from .checks import (
+    check_head,
+    check_labels,
+    check_outputs,
+    check_shape,
+    refuse_non_finite,
+    shape_of,
+    warn_if_negative,
+)
 from .fitted import Fitted, Statistics
 from .outputs import Head, Outputs
 
@@ -85,6 +93,8 @@ class Score:
         """Check ``outputs`` and score them chunk by chunk; called by `Fitted` and `__call__`."""
         head = head if self.needs == "head" else None
         check_outputs(self, outputs, head)
+        if "shape" in statistics:
+            check_shape(self, outputs, statistics["shape"])
         chunks = outputs.chunks(self._chunk(statistics))
         parts = [self._score(part, head, statistics) for part in chunks]  # type: ignore[arg-type]
         scores = torch.cat(parts) if parts else outputs.logits.new_zeros(0)
@@ -98,7 +108,8 @@ class Score:
             raise ScoreError(f"to fit the score {self.name}", "no outputs", reason)
         if self.labelled:
             check_labels(self, train)
-        return self._statistics(train.detach(), head)  # type: ignore[arg-type]
+        statistics = self._statistics(train.detach(), head)  # type: ignore[arg-type]
+        return {**statistics, "shape": shape_of(self, train)}
 
     def _statistics(self, train: Outputs, head: Head) -> Statistics:
         """What `_score` needs of the checked in-distribution outputs; ``head`` only if needed."""

@@ -66,7 +66,7 @@ class KLMatching(Score):
     Classes that no image was predicted as have no d_c.
 
     Source: Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World
-    Settings", section 4 (KL matching); differs in: all logarithms are taken of logits, so that no
+    Settings" (KL matching); differs in: all logarithms are taken of logits, so that no
     probability is clamped.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from rmeeto.errors import ScoreError, ShapeError
@@ -47,6 +48,21 @@ def checked_features(score: Score, outputs: Outputs, head: Head | None) -> Tenso
         asked = f"outputs (K, d) of a head with weight {tuple(head.weight.shape)}"
         raise ShapeError(asked, f"K, d = {given}", "take outputs and head from the same model")
     return outputs.features
+
+
+def shape_of(score: Score, outputs: Outputs) -> Tensor:
+    """(2,) int64 K and d of what ``score`` reads; d is 0 for scores of logits alone."""
+    reads_features = score.needs != "logits" and outputs.features is not None
+    d = outputs.features.shape[1] if reads_features else 0  # type: ignore[union-attr]
+    return torch.tensor([outputs.logits.shape[1], d])
+
+
+def check_shape(score: Score, outputs: Outputs, fitted: Tensor) -> None:
+    """Raise `ShapeError` unless ``outputs`` have the K and d that ``score`` was fitted to."""
+    given = shape_of(score, outputs).tolist()
+    if given != fitted.tolist():
+        asked = f"the score {score.name} fitted to K, d = {fitted.tolist()}"
+        raise ShapeError(asked, f"outputs of K, d = {given}", "fit it again for this model")
 
 
 def check_head(score: Score, head: Head | None) -> None:

@@ -29,18 +29,19 @@ def restore(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Fitted:
         UnknownNameError: if no score has that name.
         ConfigError: if a setting is unknown or out of range.
     """
-    for key in ("score", "fingerprint"):
-        if key not in metadata:
-            reason = "save both state() and metadata() of the fitted score"
-            raise ScoreError("a fitted score from its parts", f"metadata without {key!r}", reason)
-    score, head = score_from_dict(json.loads(metadata["score"])), None
+    try:
+        settings, fingerprint = json.loads(metadata["score"]), metadata["fingerprint"]
+    except (KeyError, ValueError) as e:
+        reason = "save both state() and metadata() of the fitted score"
+        raise ScoreError("a fitted score from its parts", f"metadata without {e}", reason) from e
+    score, head = score_from_dict(settings), None
     if score.needs == "head":
         if not {"head.weight", "head.bias"} <= set(state):
             reason = "save all of state(), the head too"
             raise ScoreError(f"the fitted score {score.name}", "no head among its tensors", reason)
         head = Head(state["head.weight"], state["head.bias"])
     statistics = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    return Fitted(score, statistics, head, metadata["fingerprint"])
+    return Fitted(score, statistics, head, fingerprint)
 
 
 def score_from_dict(values: dict[str, Any]) -> Score:

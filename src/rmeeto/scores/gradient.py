@@ -121,9 +121,10 @@ class AdaScale(GradientScore):
     ``p = p_min + (1 − F(Q')) (p_max − p_min)``, F the empirical distribution of Q' on in-distribution
     images, ``r = Σ relu(a) / Σ of the largest (100 − p) % of relu(a)``.
 
-    Source: Regmi 2025, "AdaSCALE: Adaptive Scaling for OOD Detection" (arXiv 2503.08023),
-    section 4; differs in: p_max is a fixed 85 instead of being chosen for each network, and fit
-    and test use the same Q' (they do not in a later version of the published code).
+    Source: Regmi 2025, "AdaSCALE: Adaptive Scaling for OOD Detection" (arXiv 2503.08023);
+    differs in: p_max is a fixed 85 instead of being chosen for each network, and fit
+    and test use the same Q' (they do not in a later version of the published code). "Top" is by a
+    in both sums. F is a step function: scores jump where Q' passes that of a fitted image.
     """
 
     needs: ClassVar[Needs] = "head"

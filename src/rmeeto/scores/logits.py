@@ -20,7 +20,7 @@ class MSP(Score):
     """``−max_k softmax(f)_k``, in [−1, −1/K].
 
     Source: Hendrycks & Gimpel 2017, "A Baseline for Detecting Misclassified and
-    Out-of-Distribution Examples", section 3.
+    Out-of-Distribution Examples".
     """
 
     name: ClassVar[str] = "msp"
@@ -35,7 +35,7 @@ class MaxLogit(Score):
     """``−max_k f_k``, in logit units.
 
     Source: Vaze et al. 2022, "Open-Set Recognition: a Good Closed-Set Classifier is All You
-    Need?", section 4 (MLS); Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection".
+    Need?" (MLS); Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection".
     """
 
     name: ClassVar[str] = "max_logit"
@@ -69,8 +69,8 @@ class Energy(Score):
 class Entropy(Score):
     """``−Σ_k p_k log p_k`` of ``p = softmax(f)``, in nats, in [0, log K].
 
-    Source: the predictive entropy; as a score e.g. in Chan et al. 2021, "Entropy Maximization and
-    Meta Classification for Out-of-Distribution Detection", equation 1 (there divided by log K).
+    Source: Shannon's entropy of the prediction; as a score e.g. in Chan et al. 2021, "Entropy
+    Maximization and Meta Classification for Out-of-Distribution Detection".
     """
 
     name: ClassVar[str] = "entropy"
@@ -85,7 +85,7 @@ class GEN(Score):
     """Generalised entropy ``Σ_k p_k^γ (1 − p_k)^γ`` over the M largest ``p = softmax(f)``, ≥ 0.
 
     Source: Liu et al. 2023, "GEN: Pushing the Limits of Softmax-Based Out-of-Distribution
-    Detection", equation 5 (negated); differs in: 1 − p of the largest p is summed from the other
+    Detection" (negated); differs in: 1 − p of the largest p is summed from the other
     probabilities in fp64, since 1 − p itself rounds to 0 for confident images, which γ = 0.1
     turns into a jump.
     """

@@ -70,7 +70,7 @@ class RelativeMahalanobis(GaussianScore):
     covariance, which cancels directions in which every class varies. Any sign.
 
     Source: Ren et al. 2021, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD
-    Detection", equation 2 and section 3.
+    Detection".
     """
 
     name: ClassVar[str] = "relative_mahalanobis"

@@ -51,8 +51,8 @@ class BankScore(Score):
 class KNN(BankScore):
     """``‖z − z_(k)‖₂``: distance of z = h/‖h‖ to its k-th nearest in-distribution one; in [0, 2].
 
-    Source: Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors", section
-    3; differs in: the default k is at most 1 % of the bank, no approximate search.
+    Source: Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors"; differs
+    in: the default k is at most 1 % of the bank, no approximate search.
     """
 
     name: ClassVar[str] = "knn"
@@ -75,9 +75,9 @@ class NNGuide(BankScore):
 
     The product means something only while S > 0, which trained classifiers' logits usually give.
 
-    Source: Park et al. 2023, "Nearest Neighbor Guidance for Out-of-Distribution Detection",
-    section 3; differs in: the bank is not a random 1 % but at most ``bank`` images at even
-    distances in the order given, and the default k is at most 1 % of it.
+    Source: Park et al. 2023, "Nearest Neighbor Guidance for Out-of-Distribution Detection";
+    differs in: the bank is not a random 1 % but at most ``bank`` images at even distances in the
+    order given, and the default k is at most 1 % of it.
     """
 
     name: ClassVar[str] = "nnguide"

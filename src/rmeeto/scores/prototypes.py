@@ -26,7 +26,7 @@ class SHE(Score):
     A class without any takes the mean of all correctly predicted images.
 
     Source: Zhang et al. 2023, "Out-of-Distribution Detection based on In-Distribution Data
-    Patterns Memorization with Modern Hopfield Energy", equation 8 (SHE, inner product).
+    Patterns Memorization with Modern Hopfield Energy" (SHE, inner product).
     """
 
     name: ClassVar[str] = "she"
@@ -55,8 +55,7 @@ class SHE(Score):
 class NCI(Score):
     """``−⟨w_ŷ, h − μ⟩ / ‖h − μ‖ − α · ‖h‖₁``, μ the mean in-distribution feature.
 
-    Source: Liu & Qin 2025, "Detecting Out-of-Distribution through the Lens of Neural Collapse",
-    section 4.
+    Source: Liu & Qin 2025, "Detecting Out-of-Distribution through the Lens of Neural Collapse".
     """
 
     name: ClassVar[str] = "nci"
@@ -87,7 +86,7 @@ class FDBD(Score):
 
     The mean distance to the decision boundaries, measured against the distance to the centre.
 
-    Source: Liu & Qin 2024, "Fast Decision Boundary based Out-of-Distribution Detector", section 4
+    Source: Liu & Qin 2024, "Fast Decision Boundary based Out-of-Distribution Detector"
     (regularised distance).
     """
 
@@ -121,7 +120,7 @@ class Separation(Score):
     the term separates little; as a mean over many classes it all but vanishes beside the softmax.
 
     Source: Wu et al. 2025, "Pursuing Feature Separation based on Neural Collapse for
-    Out-of-Distribution Detection" (arXiv 2405.17816), section 3; the paper writes the mean, its
+    Out-of-Distribution Detection" (arXiv 2405.17816); the paper writes the mean, its
     published code sums.
     """
 

@@ -37,8 +37,7 @@ class ShapingScore(Score):
 class ReAct(ShapingScore):
     """Energy of ``W · min(h, c) + b``, c the p-th percentile of all in-distribution activations.
 
-    Source: Sun et al. 2021, "ReAct: Out-of-distribution Detection With Rectified Activations",
-    section 3.
+    Source: Sun et al. 2021, "ReAct: Out-of-distribution Detection With Rectified Activations".
     """
 
     name: ClassVar[str] = "react"
@@ -100,7 +99,7 @@ class Scale(ShapingScore):
     m = d − round(d·p/100).
 
     Source: Xu et al. 2024, "Scaling for Training Time and Post-hoc Out-of-distribution Detection
-    Enhancement", section 3 (SCALE).
+    Enhancement" (SCALE).
     """
 
     name: ClassVar[str] = "scale"
@@ -120,8 +119,7 @@ class Dice(ShapingScore):
 
     The contribution of weight (k, j) is W_kj · mean h_j over in-distribution images.
 
-    Source: Sun & Li 2022, "DICE: Leveraging Sparsification for Out-of-Distribution Detection",
-    section 3.
+    Source: Sun & Li 2022, "DICE: Leveraging Sparsification for Out-of-Distribution Detection".
     """
 
     name: ClassVar[str] = "dice"

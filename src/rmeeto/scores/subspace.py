@@ -54,8 +54,8 @@ class SubspaceScore(Score):
 class Residual(SubspaceScore):
     """``‖R Rᵀ (h − u)‖₂``, R the directions outside the main subspace; in feature units, ≥ 0.
 
-    Source: Wang et al. 2022, "ViM: Out-Of-Distribution with Virtual-logit Matching", section 4
-    (the baseline "Residual"); differs in: D by energy and below d (a fixed 512 leaves nothing in
+    Source: Wang et al. 2022, "ViM: Out-Of-Distribution with Virtual-logit Matching" (the
+    baseline "Residual"); differs in: D by energy and below d (a fixed 512 leaves nothing in
     networks with 512 features).
     """
 
@@ -75,8 +75,8 @@ class ViM(SubspaceScore):
 
     α = mean of the largest logit / mean residual over in-distribution images. Logit units.
 
-    Source: Wang et al. 2022, "ViM: Out-Of-Distribution with Virtual-logit Matching", equations 4
-    to 7; differs in: the logarithm of the odds instead of the virtual class's probability (same
+    Source: Wang et al. 2022, "ViM: Out-Of-Distribution with Virtual-logit Matching";
+    differs in: the logarithm of the odds instead of the virtual class's probability (same
     ranking), and D by energy instead of 256, 512 or 1000.
     """
 
