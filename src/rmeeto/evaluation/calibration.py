@@ -116,6 +116,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     Source: Guo et al. 2017, section 4.2.
     """
     f, y = logits_and_labels(logits, labels)
+    f = f - f.max(1, keepdims=True)  # no overflow at any β, and small numbers where it matters
     low, high, beta = 1 / _HOTTEST, 1 / _COLDEST, 1.0
     if _slope(f, y, high)[0] <= 0 or _slope(f, y, low)[0] >= 0:
         beta = low if _slope(f, y, low)[0] >= 0 else high
@@ -129,18 +130,19 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         low, high = (beta, high) if slope < 0 else (low, beta)
         step = beta - slope / curvature if curvature > 0 else low
         new = step if low < step < high else (low * high) ** 0.5
-        if abs(new - beta) <= 1e-12 * beta:
+        if abs(new - beta) <= 1e-10 * beta:
             break
         beta = new
     return 1 / beta
 
 
 def _slope(f: NDArray, y: NDArray, beta: float) -> tuple[float, float]:
-    """First and second derivative of the mean NLL of ``softmax(βf)`` in β."""
-    p = np.exp(log_softmax(beta * f))
-    mean = (p * f).sum(1)
-    variance = (p * (f - mean[:, None]) ** 2).sum(1)
-    return float((mean - f[np.arange(len(y)), y]).mean()), float(variance.mean())
+    """First and second derivative of the mean NLL of ``softmax(βf)`` in β, for f ≤ 0."""
+    p = np.exp(beta * f)
+    p /= p.sum(1, keepdims=True)
+    mean = np.einsum("nk,nk->n", p, f)
+    square = np.einsum("nk,nk,nk->n", p, f, f)
+    return float((mean - f[np.arange(len(y)), y]).mean()), float((square - mean**2).mean())
 
 
 def _top(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray, NDArray]:
