@@ -79,10 +79,9 @@ def test_the_order_of_images_plays_no_part(seed):
 
 
 def test_edges_belong_to_the_lower_bin():
-    logits = np.log([[0.75, 0.25]] * 4)
-    assert ece(logits, np.array([0, 0, 0, 1]), bins=4) == pytest.approx(0)
-    assert ece(logits, np.array([0, 0, 0, 0]), bins=4) == pytest.approx(0.25)
-    assert ece(np.zeros((2, 2)), np.array([0, 1]), bins=2) == pytest.approx(0)
+    logits = np.log([[1, 1], [9, 1]])  # confidence 0.5, wrong; confidence 0.9, right
+    assert ece(logits, np.array([1, 0]), bins=2) == pytest.approx((0.5 + 0.1) / 2)
+    assert ece(logits, np.array([1, 0]), bins=1) == pytest.approx((0.5 - 0.1) / 2)
 
 
 def test_half_precision_and_large_logits():

@@ -22,6 +22,7 @@ from rmeeto.evaluation import (
     threshold_at,
     threshold_transfer,
 )
+from rmeeto.evaluation.ranking import false_positives
 
 FEW = st.lists(st.integers(0, 4).map(float), min_size=1, max_size=12)
 
@@ -191,10 +192,15 @@ def test_threshold_by_rank():
     assert threshold_at(scores, 0.951) == 95
     assert threshold_at([3.0]) == 3
     assert threshold_at([0.0, 0.0, 1.0], 0.5) == 0
-    for n in range(1, 300):  # 0.95·n is not exact in binary: no step too far
-        x = np.arange(float(n))
-        accepted = (x <= threshold_at(x)).sum()
-        assert 100 * accepted >= 95 * n > 100 * (accepted - 1)
+
+
+@pytest.mark.parametrize("percent", [55, 70, 95, 99])
+def test_no_step_too_far_where_a_share_is_not_exact_in_binary(percent):
+    for n in range(1, 300):  # 0.55 · 100 is 55.000000000000007
+        x, share = np.arange(float(n)), percent / 100
+        accepted = (x <= threshold_at(x, share)).sum()
+        assert 100 * accepted >= percent * n > 100 * (accepted - 1)
+        assert false_positives(np.ones(n), np.ones(n), share) == pytest.approx(accepted / n)
 
 
 def test_threshold_transfer():

@@ -67,6 +67,15 @@ def test_hoeffding_bentkus_solves_its_equation():
     assert min(math.exp(-500 * h), tail) == pytest.approx(0.05, rel=1e-6)
 
 
+def test_exact_bound_by_hand():
+    """Nothing lost and nothing won: the upper limit of P(lost) at δ/2 minus 0."""
+    right = np.arange(100) < 70
+    assert accuracy_gap_bound(right, right, 0.1) == pytest.approx(1 - 0.05 ** (1 / 100))
+    limit = binomial_upper(0, 100, 0.05)  # all won: P(lost) below it, P(won) above 1 minus it
+    none, every = np.zeros(100, bool), np.ones(100, bool)
+    assert accuracy_gap_bound(none, every, 0.1) == pytest.approx(limit - (1 - limit))
+
+
 def test_more_images_tighten():
     g = np.random.default_rng(3)
     values = [accuracy_gap_bound(*sample(g, n, 0.02, 0.01)) for n in (200, 2000, 20_000)]

@@ -158,6 +158,8 @@ def test_refusals():
         TrustObjective(distill_weight=-1.0)
     with pytest.raises(ConfigError, match="start ≤ end"):
         Ramp(0.6, 0.5)
+    with pytest.raises(ConfigError, match="paper's formula"):
+        TrustObjective(reduction="total")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="principal"):
         TrustObjective(subspace="pca")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="pass weight"):

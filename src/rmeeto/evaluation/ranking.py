@@ -105,7 +105,7 @@ def least_error(c: Counts) -> Array:
     """min over thresholds of ½ (OOD accepted + ID rejected)."""
     accepted = np.cumsum(c.ood, -1) / _total(c.ood)[..., None]
     rejected = 1 - np.cumsum(c.id, -1) / _total(c.id)[..., None]
-    return np.minimum(0.5, ((accepted + rejected) / 2).min(-1))
+    return ((accepted + rejected) / 2).min(-1)  # the last threshold accepts all: never above 0.5
 
 
 def _flip(x: Array) -> Array:

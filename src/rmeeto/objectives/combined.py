@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from .distillation import distillation
 from .feature_distillation import feature_distillation
 from .outlier import EnergyMargins, energy_hinges, outlier_exposure
-from .separation import Reduction, clustering, principal_separation, separation
+from .separation import OverClasses, clustering, principal_separation, separation
 from .supervised import cross_entropy
 
 
@@ -86,7 +86,7 @@ class TrustObjective:
     separation_weight: float = 1.0
     """β, in units of ``reduction``: a β of the sum weighs as much as β·K of the mean. The paper's
     CIFAR tables were made with the sum and β = 1, which is 10 or 100 for the mean."""
-    reduction: Reduction = "mean"
+    reduction: OverClasses = "mean"
     """Of `separation`, over classes."""
     subspace: Literal["classes", "principal"] = "classes"
     """Keep outliers off the class weights (the paper), or off a principal basis (ours)."""
@@ -110,6 +110,9 @@ class TrustObjective:
                 "no margins",
                 "set margins, for example EnergyMargins.from_energies of the current model",
             )
+        if self.reduction not in ("mean", "sum"):
+            given = repr(self.reduction)
+            raise ConfigError("reduction 'mean' or 'sum'", given, "'mean' is the paper's formula")
         if self.subspace not in ("classes", "principal"):
             given = repr(self.subspace)
             raise ConfigError(

@@ -13,14 +13,14 @@ from ..errors import ConfigError, ShapeError
 from .outlier import check_rows
 from .supervised import at_least_float32
 
-Reduction = Literal["mean", "sum"]
+OverClasses = Literal["mean", "sum"]
 
 
 class SubspaceWarning(UserWarning):
     """Features have no directions left that are orthogonal to all class weights."""
 
 
-def separation(features_aux: Tensor, weight: Tensor, reduction: Reduction = "mean") -> Tensor:
+def separation(features_aux: Tensor, weight: Tensor, reduction: OverClasses = "mean") -> Tensor:
     """Mean absolute cosine between outlier features and the class directions.
 
     ``L = (1/A) Σ_a (1/K) Σ_i |z_a · w_i|`` with ``z = h/‖h‖`` and ``w_i`` the unit row i of the
