@@ -11,6 +11,7 @@ from .loader import (
     train_batches,
 )
 from .mixing import mix, soft_targets
+from .outliers import ID_OUTLIERS, blend, fractal, id_outliers, jigsaw, noise
 from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
 from .skipping import SkipReport
@@ -20,6 +21,7 @@ from .views import make_views
 
 __all__ = [
     "AUGMENTS",
+    "ID_OUTLIERS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SOURCES",
@@ -37,14 +39,19 @@ __all__ = [
     "as_image",
     "available_splits",
     "batches_per_epoch",
+    "blend",
     "cache",
     "decode_image",
     "epoch_order",
     "eval_batches",
+    "fractal",
     "get_augment",
     "hold_out_last",
+    "id_outliers",
+    "jigsaw",
     "make_views",
     "mix",
+    "noise",
     "open_source",
     "soft_targets",
     "split_validation",

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     POLICY = 6
     ERASE = 7
     SPLIT = 8
+    OUTLIER = 9
 
 
 def derive(*keys: ArrayLike) -> NDArray[np.uint64]:

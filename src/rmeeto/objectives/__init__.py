@@ -6,10 +6,55 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .combined import Outputs, Ramp, TrustObjective
 from .distillation import distillation
+from .feature_distillation import feature_distillation
+from .logit_norm import logit_norm
+from .mixoe import MixOE, mix_with_outliers
+from .outlier import (
+    ENERGY_MARGINS,
+    EnergyMargins,
+    energy_hinges,
+    energy_margins,
+    free_energy,
+    outlier_exposure,
+)
+from .separation import (
+    SubspaceWarning,
+    class_directions,
+    clustering,
+    principal_basis,
+    principal_separation,
+    separation,
+    subspace_warning,
+)
 from .supervised import cross_entropy
 
-__all__ = ["Objective", "cross_entropy", "distillation"]
+__all__ = [
+    "ENERGY_MARGINS",
+    "EnergyMargins",
+    "MixOE",
+    "Objective",
+    "Outputs",
+    "Ramp",
+    "SubspaceWarning",
+    "TrustObjective",
+    "class_directions",
+    "clustering",
+    "cross_entropy",
+    "distillation",
+    "energy_hinges",
+    "energy_margins",
+    "feature_distillation",
+    "free_energy",
+    "logit_norm",
+    "mix_with_outliers",
+    "outlier_exposure",
+    "principal_basis",
+    "principal_separation",
+    "separation",
+    "subspace_warning",
+]
 
 
 @dataclass(frozen=True)
