@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rmeeto
-from experiments.cells import TUNE_IMAGES, Cell
+from experiments.cells import TUNE_IMAGES, TUNE_SHARE, Cell
 from experiments.data import ROOT, Splits, splits
 from experiments.references import REFERENCES
 from rmeeto.backbones import Backbone
@@ -19,7 +19,7 @@ from rmeeto.profiling import Stop
 VALIDATION_IMAGES = 1_000
 """Validation images of a re-training: for its curve, nothing is chosen on them."""
 # What every re-training changes in the preset "small": the average is kept, not the best.
-RECIPE = {"keep": "ema"}
+RECIPE = {"keep": "ema", "data_fraction": TUNE_SHARE}
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def pack(correct: np.ndarray) -> str:
 
 def recipe_of(cell: Cell, lab: Lab) -> Recipe:
     """The re-training of a tune cell."""
-    return preset("small").changed(**{**cell.recipe, **lab.recipe}, seed=cell.seed)
+    return preset("small").changed(**{**lab.recipe, **cell.recipe}, seed=cell.seed)
 
 
 def identity(cell: Cell, lab: Lab, reference: str) -> str:

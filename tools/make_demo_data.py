@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from rmeeto.data import ImageSource, hold_out_last, open_source, take
 from rmeeto.data.demo import PACK, VALIDATION_IMAGES, pack
 
-TRAIN_IMAGES, VAL_IMAGES = 10_000, 1_000
+TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 15_000, 1_000, 5_000
 MOST_BYTES = 8_000_000
 
 LICENSE = """\
@@ -55,7 +55,7 @@ def select(folder: Path) -> dict[str, tuple[ImageSource, np.ndarray]]:
     return {
         "train": (train, take(for_training, TRAIN_IMAGES).indices),
         "val": (train, take(validation, VAL_IMAGES).indices),
-        "test": (test, np.arange(len(test))),
+        "test": (test, take(test, TEST_IMAGES).indices),
     }
 
 
@@ -78,8 +78,7 @@ def main() -> None:
     for split, (source, positions) in select(options.folder).items():
         arrays[f"{split}_images"] = pack(source.images[positions])
         arrays[f"{split}_labels"] = source.labels[positions].astype(np.uint8)
-        if split != "test":  # which is whole
-            arrays[f"{split}_positions"] = positions.astype(np.uint16)
+        arrays[f"{split}_positions"] = positions.astype(np.uint16)
     options.out.mkdir(parents=True, exist_ok=True)
     write_npz(options.out / PACK, arrays)
     (options.out / "LICENSE.txt").write_text(LICENSE)

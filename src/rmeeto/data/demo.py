@@ -48,8 +48,8 @@ def unpack(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def read_pack() -> Mapping[str, NDArray]:
-    """The arrays of the embedded pack: each split's packed images and labels, and the
-    places of train and val in the official training split."""
+    """The arrays of the embedded pack: each split's packed images, their labels, and their places
+    in the official training split (train and val) or test split (test)."""
     data = resources.files("rmeeto.data").joinpath("demo", PACK).read_bytes()
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {key: arrays[key] for key in arrays.files}
@@ -58,8 +58,8 @@ def read_pack() -> Mapping[str, NDArray]:
 def open_demo(_: Path, split: str) -> ArraySource:
     """Open a split of the embedded set: 28×28 grey images of ten kinds of clothes.
 
-    train and val are parts of the official training split (see `VALIDATION_IMAGES`), test is the
-    official test split.
+    train and val are parts of the official training split (see `VALIDATION_IMAGES`), test is half of
+    the official test split, 500 images a class.
 
     Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST" (arXiv:1708.07747), MIT licence.
     """
