@@ -30,6 +30,7 @@ from .detection import (
     threshold_transfer,
 )
 from .detection_intervals import detection_differences, detection_estimates, detection_intervals
+from .error_detection import error_detection
 from .estimates import Estimate, estimate
 from .guarantee import RatioChoice, TestedRatio, accuracy_gap_bound, choose_ratio
 from .intervals import (
@@ -80,6 +81,7 @@ __all__ = [
     "detection_intervals",
     "ece",
     "ece_of",
+    "error_detection",
     "estimate",
     "fit_temperature",
     "flips",
