@@ -17,7 +17,7 @@ ALLOWED = {
     "objectives": set(),
     "scores": set(),
     "retrain": {"backbones", "tokens", "reducers", "data", "objectives", "evaluation"},
-    "evaluation": {"backbones", "tokens", "data"},
+    "evaluation": {"backbones", "tokens", "data", "scores"},
     "profiling": {"backbones", "tokens", "reducers", "data", "ops", "evaluation"},
     "reporting": set(),
     "workflows": {
@@ -29,6 +29,7 @@ ALLOWED = {
         "tokens",
         "reducers",
         "data",
+        "scores",
         "ops",
     },
     "cli": {"workflows", "reporting"},

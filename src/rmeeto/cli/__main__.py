@@ -23,6 +23,7 @@ _COMMANDS = {
     "train": o.TrainOptions,
     "evaluate": o.EvaluateOptions,
     "sweep": o.SweepOptions,
+    "audit": o.AuditOptions,
     "bench": o.BenchOptions,
     "predict": o.PredictOptions,
     "inspect": o.InspectOptions,

@@ -10,6 +10,7 @@ from .loader import (
     eval_batches,
     train_batches,
 )
+from .low_level import LOW_LEVEL, low_level
 from .mixing import mix, soft_targets
 from .outliers import ID_OUTLIERS, blend, fractal, id_outliers, jigsaw, noise
 from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
@@ -24,6 +25,7 @@ __all__ = [
     "ID_OUTLIERS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "LOW_LEVEL",
     "SOURCES",
     "ArraySource",
     "Augment",
@@ -49,6 +51,7 @@ __all__ = [
     "hold_out_last",
     "id_outliers",
     "jigsaw",
+    "low_level",
     "make_views",
     "mix",
     "noise",

@@ -3,12 +3,18 @@
 from .calibration import (
     TemperatureBoundWarning,
     adaptive_ece,
+    adaptive_ece_of,
     brier,
     ece,
+    ece_of,
     fit_temperature,
+    image_brier,
+    image_nll,
     nll,
+    top_class,
 )
 from .classes import Flips, flips, per_class_accuracy, worst_class_accuracy
+from .collect import Collected, collect, head_of
 from .detection import (
     DetectionScores,
     EqualScoresWarning,
@@ -23,7 +29,9 @@ from .detection import (
     threshold_at,
     threshold_transfer,
 )
-from .detection_intervals import detection_differences, detection_intervals
+from .detection_intervals import detection_differences, detection_estimates, detection_intervals
+from .error_detection import error_detection
+from .estimates import Estimate, estimate
 from .guarantee import RatioChoice, TestedRatio, accuracy_gap_bound, choose_ratio
 from .intervals import (
     Interval,
@@ -39,8 +47,10 @@ from .selective import CascadeCurve, RiskCoverage, aurc, cascade_curve, risk_cov
 
 __all__ = [
     "CascadeCurve",
+    "Collected",
     "DetectionScores",
     "EqualScoresWarning",
+    "Estimate",
     "Flips",
     "Interval",
     "Predictions",
@@ -53,6 +63,7 @@ __all__ = [
     "accuracy",
     "accuracy_gap_bound",
     "adaptive_ece",
+    "adaptive_ece_of",
     "aupr_in",
     "aupr_out",
     "aurc",
@@ -62,15 +73,23 @@ __all__ = [
     "brier",
     "cascade_curve",
     "choose_ratio",
+    "collect",
     "correct",
     "detection_differences",
     "detection_error",
+    "detection_estimates",
     "detection_intervals",
     "ece",
+    "ece_of",
+    "error_detection",
+    "estimate",
     "fit_temperature",
     "flips",
     "fpr95_id_positive",
     "fpr95_ood_positive",
+    "head_of",
+    "image_brier",
+    "image_nll",
     "mean_and_interval",
     "nll",
     "oscr",
@@ -80,6 +99,7 @@ __all__ = [
     "risk_coverage",
     "threshold_at",
     "threshold_transfer",
+    "top_class",
     "wilson",
     "worst_class_accuracy",
 ]

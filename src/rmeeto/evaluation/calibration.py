@@ -40,8 +40,13 @@ def nll(logits: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         ShapeError: shapes that don't fit, labels out of range, NaN or infinite logits.
     """
+    return float(image_nll(logits, labels).mean())
+
+
+def image_nll(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """(n,) negative log-likelihood of each image's label in nats (args and errors as `nll`)."""
     f, y = logits_and_labels(logits, labels)
-    return float(-log_softmax(f)[np.arange(len(y)), y].mean())
+    return -log_softmax(f)[np.arange(len(y)), y]
 
 
 def brier(logits: ArrayLike, labels: ArrayLike) -> float:
@@ -54,10 +59,15 @@ def brier(logits: ArrayLike, labels: ArrayLike) -> float:
 
     Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
     """
+    return float(image_brier(logits, labels).mean())
+
+
+def image_brier(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """(n,) squared distance of each image's probabilities and one-hot label (as `brier`)."""
     f, y = logits_and_labels(logits, labels)
     p = np.exp(log_softmax(f))
     p[np.arange(len(y)), y] -= 1
-    return float((p * p).sum(1).mean())
+    return (p * p).sum(1)
 
 
 def ece(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
@@ -77,8 +87,12 @@ def ece(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
     """
+    return ece_of(*top_class(logits, labels), bins)
+
+
+def ece_of(confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = 15) -> float:
+    """`ece` from each image's confidence in (0, 1] and whether it is right (1.0 or 0.0), (n,) each."""
     _check_bins(bins)
-    confidence, right = _top(logits, labels)
     place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
     return float(np.abs(np.bincount(place, right - confidence)).sum() / len(right))
 
@@ -91,8 +105,14 @@ def adaptive_ece(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
 
     Source: Nixon et al. 2019, "Measuring Calibration in Deep Learning"; differs in: top class only.
     """
+    return adaptive_ece_of(*top_class(logits, labels), bins)
+
+
+def adaptive_ece_of(
+    confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = 15
+) -> float:
+    """`adaptive_ece` from what `ece_of` takes."""
     _check_bins(bins)
-    confidence, right = _top(logits, labels)
     gap = share_ties(right, confidence) - confidence
     parts = np.array_split(gap[np.argsort(confidence, kind="stable")], bins)
     return float(sum(abs(part.sum()) for part in parts) / len(right))
@@ -145,7 +165,7 @@ def _slope(f: NDArray, y: NDArray, beta: float) -> tuple[float, float]:
     return float((mean - f[np.arange(len(y)), y]).mean()), float((square - mean**2).mean())
 
 
-def _top(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray, NDArray]:
+def top_class(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray, NDArray]:
     """Confidence of the top class, and 1.0 where it is the label (ties go to the lower class)."""
     f, y = logits_and_labels(logits, labels)
     return np.exp(log_softmax(f).max(1)), correct(f, y).astype(np.float64)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError, ShapeError, unknown_name
 from .checks import check_share, flag_vector, score_vector
 from .detection import DetectionScores
+from .estimates import Estimate
 from .intervals import Interval
 from .ranking import METRICS, Counts, Groups
 
@@ -43,11 +44,9 @@ def detection_intervals(
         UnknownNameError: another metric. ShapeError: as `auroc`; "oscr" without ``correct``.
         ConfigError: n < 1 or a level out of range.
     """
-    _check(metrics, n, level, (scores,))
-    groups = _groups(scores)
-    values = {name: float(METRICS[name](groups.counts())[0]) for name in metrics}
-    draws = _gather(metrics, (_metrics_of(c[0], metrics) for c in _resamples([groups], seed, n)))
-    return {m: _interval(values[m], draws[m], level, "%") for m in metrics}
+    check_share(level, "a level", "0.95")
+    (found,) = detection_estimates((scores,), metrics, seed, n)
+    return {name: each.interval("%", level) for name, each in found.items()}
 
 
 def detection_differences(
@@ -72,48 +71,71 @@ def detection_differences(
     Raises:
         ShapeError: numbers of images that differ, or what `detection_intervals` raises.
     """
-    _check(metrics, n, level, (a, b))
-    pair = [_groups(a), _groups(b)]
-    if len(pair[0].id) != len(pair[1].id) or len(pair[0].ood) != len(pair[1].ood):
+    check_share(level, "a level", "0.95")
+    first, second = detection_estimates((a, b), metrics, seed, n)
+    return {name: (first[name] - second[name]).interval("pt", level) for name in metrics}
+
+
+def detection_estimates(
+    models: Sequence[DetectionScores],
+    metrics: Sequence[str] = ("auroc", "fpr95_id_positive", "fpr95_ood_positive"),
+    seed: int = 0,
+    n: int = 1000,
+    stream: int = 0,
+) -> list[dict[str, Estimate]]:
+    """Detection metrics of several models with draws that take the same images for all of them.
+
+    Args:
+        models: scores of each model, images in the same order.
+        metrics, seed, n: as `detection_intervals`.
+        stream: number of the OOD set. Calls of one seed resample the ID images alike, so that a
+            mean over OOD sets keeps what they share; sets of other numbers are resampled apart.
+
+    Returns:
+        For each model one estimate a metric, fractions in [0, 1].
+
+    Raises:
+        ShapeError: numbers of images that differ, or what `detection_intervals` raises.
+    """
+    _check(metrics, n, models)
+    groups = [_groups(model) for model in models]
+    if len({(len(g.id), len(g.ood)) for g in groups}) > 1:
         raise ShapeError(
             "scores of two models on the same images",
-            " and ".join(f"{len(g.id)} ID + {len(g.ood)} OOD" for g in pair),
+            " and ".join(f"{len(g.id)} ID + {len(g.ood)} OOD" for g in groups),
             "pairs need equal lengths; keep the images that both results share (by their ids)",
         )
-    first, second = (_metrics_of(g.counts(), metrics) for g in pair)
-    values = {name: float(first[name][0] - second[name][0]) for name in metrics}
-    draws = _gather(metrics, (_difference(c, metrics) for c in _resamples(pair, seed, n)))
-    return {m: _interval(values[m], draws[m], level, "pt") for m in metrics}
+    parts = [
+        [_metrics_of(c, metrics) for c in counts]
+        for counts in _resamples(groups, (seed, stream), n)
+    ]
+    return [
+        _estimates(_metrics_of(g.counts(), metrics), [part[k] for part in parts])
+        for k, g in enumerate(groups)
+    ]
 
 
-def _resamples(models: Sequence[Groups], seed: int, n: int) -> Iterator[list[Counts]]:
+def _estimates(values: Draws, parts: Sequence[Draws]) -> dict[str, Estimate]:
+    return {
+        name: Estimate(float(value[0]), np.concatenate([part[name] for part in parts]))
+        for name, value in values.items()
+    }
+
+
+def _resamples(models: Sequence[Groups], seeds: tuple[int, int], n: int) -> Iterator[list[Counts]]:
     """Counts of each model for draw after draw, a few draws at a time; all models share the images."""
-    rng = np.random.default_rng(seed)
+    id_rng, ood_rng = np.random.default_rng(seeds[0]), np.random.default_rng([1, *seeds])
     n_id, n_ood = len(models[0].id), len(models[0].ood)
     step = max(1, _CELLS // (n_id + n_ood))
     for start in range(0, n, step):
         draws = min(step, n - start)
-        id_picks, ood_picks = (rng.integers(0, size, (draws, size)) for size in (n_id, n_ood))
+        id_picks = id_rng.integers(0, n_id, (draws, n_id))
+        ood_picks = ood_rng.integers(0, n_ood, (draws, n_ood))
         yield [model.counts(id_picks, ood_picks) for model in models]
 
 
 def _metrics_of(counts: Counts, metrics: Sequence[str]) -> Draws:
     return {name: METRICS[name](counts) for name in metrics}
-
-
-def _difference(pair: list[Counts], metrics: Sequence[str]) -> Draws:
-    first, second = (_metrics_of(counts, metrics) for counts in pair)
-    return {name: first[name] - second[name] for name in metrics}
-
-
-def _gather(metrics: Sequence[str], parts: Iterator[Draws]) -> Draws:
-    found = list(parts)
-    return {name: np.concatenate([part[name] for part in found]) for name in metrics}
-
-
-def _interval(value: float, draws: NDArray[np.float64], level: float, unit: str) -> Interval:
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(100 * value, 100 * float(low), 100 * float(high), unit, level)
 
 
 def _groups(scores: DetectionScores) -> Groups:
@@ -123,10 +145,7 @@ def _groups(scores: DetectionScores) -> Groups:
     return Groups.of(inside, score_vector(scores.ood, "OOD scores"), right)
 
 
-def _check(
-    metrics: Sequence[str], n: int, level: float, models: tuple[DetectionScores, ...]
-) -> None:
-    check_share(level, "a level", "0.95")
+def _check(metrics: Sequence[str], n: int, models: Sequence[DetectionScores]) -> None:
     if n < 1:
         raise ConfigError("one draw or more", str(n), "1000 is the usual number")
     for name in metrics:

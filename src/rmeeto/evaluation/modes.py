@@ -33,18 +33,19 @@ def device_of(model: object) -> torch.device:
 
 
 @contextmanager
-def evaluating(*models: object) -> Iterator[None]:
-    """Eval mode without gradients; every submodule gets the mode back that it had.
+def evaluating(*models: object, gradients: bool = False) -> Iterator[None]:
+    """Eval mode, without gradients by default; every submodule gets the mode back that it had.
 
     Args:
         models: modules; other callables are left alone.
+        gradients: leave recording of gradients as the caller has it.
     """
     modules = [m for model in models if isinstance(model, nn.Module) for m in model.modules()]
     before = [m.training for m in modules]
     try:
         for module in modules:
             module.training = False
-        with torch.inference_mode():
+        with nullcontext() if gradients else torch.inference_mode():
             yield
     finally:
         for module, mode in zip(modules, before, strict=True):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..data import Batch, ImageSource, Preprocessing, SkipReport, eval_batches
+from ..data import ImageSource, Preprocessing, SkipReport, eval_batches
 from ..errors import DataError
 from .intervals import Interval
 from .metrics import accuracies, correct
@@ -75,31 +76,72 @@ def predict(
     Raises:
         DataError: no image could be read.
     """
+    step = partial(logits_of, model, precision=precision)
+    run = run_batches(step, model, source, preprocessing, batch_size, workers, on_progress)
+    return Predictions(run.parts["logits"], run.labels, run.ids, run.skipped, run.seconds)
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """What a step put out for every readable image of a source, in the source's order."""
+
+    parts: dict[str, np.ndarray]
+    """Name → (n, …) float32."""
+    labels: np.ndarray
+    """(n,) int64."""
+    ids: np.ndarray
+    """(n,) int64, positions in the source."""
+    skipped: SkipReport
+    """The images that could not be read."""
+    seconds: float
+    """Wall time, reading images included."""
+
+
+Step = Callable[[torch.Tensor], dict[str, torch.Tensor]]
+
+
+def run_batches(
+    step: Step, model: nn.Module, source: ImageSource, preprocessing: Preprocessing, batch_size: int,
+    workers: int = 0, on_progress: OnProgress | None = None, gradients: bool = False,
+) -> BatchRun:  # fmt: skip
+    """The one loop over an image set: ``step`` on every batch, in eval mode, on the model's device.
+
+    Args:
+        step: (B, channels, height, width) images → named tensors (B, …).
+        model: whose mode is kept and whose device the images go to.
+        source, preprocessing, batch_size, workers, on_progress: as `predict`.
+        gradients: whether the step takes gradients.
+
+    Raises:
+        DataError: no image could be read.
+    """
     skipped, start = SkipReport(), time.perf_counter()
     batches = eval_batches(source, preprocessing, batch_size, workers, skip_report=skipped)
-    logits, labels, ids = [], [], []
-    with evaluating(model):
+    found: dict[str, list[np.ndarray]] = {}
+    labels, ids = [], []
+    with evaluating(model, gradients=gradients):
+        device = device_of(model)
         for batch in batches:
-            logits.append(_logits(model, batch, precision))
+            for name, values in step(batch.images.to(device)).items():
+                found.setdefault(name, []).append(values.detach().to("cpu", torch.float32).numpy())
             labels.append(batch.labels.numpy())
             ids.append(batch.ids.numpy())
             if on_progress:
                 on_progress(sum(map(len, ids)), len(source))
-    if not logits:
+    if not ids:
         raise DataError(
             f"predictions for {source.name}",
             f"{len(source)} images, none readable",
             "check the path and the files",
         )
     seconds = time.perf_counter() - start
-    return Predictions(_join(logits), _join(labels), _join(ids), skipped, seconds)
+    parts = {name: np.concatenate(values) for name, values in found.items()}
+    return BatchRun(parts, np.concatenate(labels), np.concatenate(ids), skipped, seconds)
 
 
-def _logits(model: nn.Module, batch: Batch, precision: str) -> np.ndarray:
-    device = device_of(model)
-    with autocast(device, precision):
-        return model(batch.images.to(device)).to("cpu", torch.float32).numpy()
-
-
-def _join(parts: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(parts))
+def logits_of(
+    model: nn.Module, images: torch.Tensor, precision: str = "fp32"
+) -> dict[str, torch.Tensor]:
+    """``{"logits": (B, K)}`` of (B, channels, height, width) images, in the given precision."""
+    with autocast(images.device, precision):
+        return {"logits": model(images)}

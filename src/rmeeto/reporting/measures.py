@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .numbers import change, decimals, number
 from .record import Metric, RunRecord
+from .verdicts import BETTER, SAME, change_verdict
 
 STAGES = {
     "baseline": "Baseline",
@@ -14,12 +15,26 @@ STAGES = {
     "retrained": "Re-trained",
 }
 
+PAIR = {"A": "A", "B": "B", "B − A": "B − A, paired"}
+"""Groups of an audit: one model, or two and their paired change, whose verdict is shown."""
+
 MEASURES = {
     "top1": ("Accuracy", "Top-1"),
     "top5": ("Accuracy", "Top-5"),
     "top1_change": ("Accuracy", "Top-1, paired change"),
     "top5_change": ("Accuracy", "Top-5, paired change"),
     "gain_over_size_line": ("Accuracy", "Gain over size line"),
+    "worst_class": ("Accuracy", "Worst class"),
+    "aurc": ("Accuracy", "Risk over coverage (AURC, by msp)"),
+    "nll": ("Calibration", "Negative log-likelihood"),
+    "brier": ("Calibration", "Brier score"),
+    "ece": ("Calibration", "Calibration error (ECE)"),
+    "adaptive_ece": ("Calibration", "Calibration error, equal bins"),
+    "error_auroc": ("Own errors found: AUROC, right against wrong answers", "AUROC"),
+    "near_auroc": ("Near OOD found: AUROC, mean of sets", "AUROC"),
+    "near_fpr95": ("Near OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
+    "far_auroc": ("Far OOD found: AUROC, mean of sets", "AUROC"),
+    "far_fpr95": ("Far OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
     "images_per_s": ("Speed", "Images per second"),
     "speedup": ("Speed", "Speed-up"),
     "flops_ceiling_realised": ("Speed", "Share of the FLOPs ceiling"),
@@ -34,7 +49,7 @@ MEASURES = {
     "peak_memory": ("Cost", "Peak memory"),
     "parameters": ("Cost", "Parameters"),
 }
-"""Measure → (section, label); a batch size rides behind an @ ("images_per_s@32")."""
+"""Measure → (section, label); a batch size or a score rides behind an @ ("images_per_s@32")."""
 
 _KEYS, OTHER = list(MEASURES), "Other"
 
@@ -73,31 +88,49 @@ class BeforeAfter:
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
     """How measures were taken, one sentence each."""
+    title: str = "Before and after"
+    legend: str = "or the change against the baseline"
+    """What small figures are where they are no interval."""
 
 
 def label(name: str) -> str:
     """A measure's name in words: "images_per_s@32" → "Images per second, batch 32"."""
     base, _, batch = name.partition("@")
     words = MEASURES[base][1] if base in MEASURES else base.replace("_", " ")
+    if batch and not batch.isdigit():
+        return batch  # a score: its section names the measure
     return f"{words}, batch {batch}" if batch else words
 
 
 def before_after(record: RunRecord) -> BeforeAfter | None:
-    """Stages side by side, or None where no metric belongs to a stage."""
-    stages = [s for s in STAGES if any(m.group == s for m in record.metrics)]
-    found = {(m.name, m.group): m for m in record.metrics if m.group in STAGES}
+    """Stages (or the two models of an audit) side by side, or None where no metric has one."""
+    columns = _columns(record)
+    stages = [s for s in columns if any(m.group == s for m in record.metrics)]
+    found = {(m.name, m.group): m for m in record.metrics if m.group in columns}
     names = sorted(dict.fromkeys(name for name, _ in found), key=_order)
     sections: dict[str, list[Row]] = {}
     for name in names:
         told = name.replace("images_per_s", "speedup") in names and name.startswith("images_per_s")
-        row = _row(name, [found.get((name, stage)) for stage in stages], compare=not told)
+        compare = not told and columns is STAGES
+        row = _row(name, [found.get((name, stage)) for stage in stages], compare)
         sections.setdefault(MEASURES.get(name.partition("@")[0], (OTHER,))[0], []).append(row)
     built = tuple(Section(title, tuple(rows)) for title, rows in sections.items())
-    return BeforeAfter(tuple(STAGES[s] for s in stages), built, _notes(record)) if stages else None
+    if not stages:
+        return None
+    names_, notes = tuple(columns[s] for s in stages), _notes(record)
+    if columns is PAIR:
+        return BeforeAfter(names_, built, notes, "Side by side", "and what the change amounts to")
+    return BeforeAfter(names_, built, notes)
+
+
+def _columns(record: RunRecord) -> dict[str, str]:
+    """The groups that are laid side by side."""
+    return PAIR if any(m.group in PAIR for m in record.metrics) else STAGES
 
 
 def _notes(record: RunRecord) -> tuple[str, ...]:
-    noted = [m for m in record.metrics if m.group in STAGES and m.note]
+    columns = _columns(record)
+    noted = [m for m in record.metrics if m.group in columns and m.note]
     noted.sort(key=lambda m: _order(m.name))
     return tuple(dict.fromkeys(f"{label(m.name.partition('@')[0])}: {m.note}" for m in noted))
 
@@ -106,7 +139,7 @@ def other_groups(record: RunRecord) -> dict[str, list[Row]]:
     """Metrics of no stage, one row each, by their group."""
     groups: dict[str, list[Row]] = {}
     for metric in record.metrics:
-        if metric.group not in STAGES:
+        if metric.group not in STAGES and metric.group not in PAIR:
             groups.setdefault(metric.group, []).append(_row(metric.name, [metric]))
     return groups
 
@@ -155,7 +188,13 @@ def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
 
 
 def _against(metric: Metric, base: Metric | None) -> tuple[str, bool | None]:
-    """The change from the baseline and whether it is a gain; percentages need none."""
+    """The change from the baseline and whether it is a gain; percentages need none.
+
+    The paired change of an audit has its verdict there.
+    """
+    if metric.group == "B − A":
+        verdict = change_verdict(metric.low, metric.high, metric.direction)
+        return verdict, None if verdict == SAME else verdict == BETTER
     ours, theirs = metric.value, base.value if base else None
     if metric.unit in ("%", "points", "×") or not ours or not theirs or ours == theirs:
         return "", None

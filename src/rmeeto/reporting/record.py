@@ -57,12 +57,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class Table(_Frozen):
-    """A titled table of plain values; every row has one value for each column."""
+    """A titled table of plain values; every row has one value for each column.
+
+    Args:
+        folded: for looking things up: left out in the terminal, folded in the report.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...] = ()
     note: str | None = None
+    folded: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

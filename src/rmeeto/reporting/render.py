@@ -57,7 +57,10 @@ def _print(record: RunRecord, console: Console, colour: bool) -> None:
     for title, rows in other_groups(record).items():
         console.print(_group_table(title, rows, colour))
     for table in record.tables:
-        console.print(_table(table, colour))
+        if table.folded:
+            console.print(f"{table.title}: {len(table.rows)} rows, in record.json and report.html")
+        else:
+            console.print(_table(table, colour))
     for verdict in record.verdicts:
         detail = f": {verdict.detail}" if verdict.detail else ""
         console.print(f"{verdict.verdict:>12}  {verdict.name}{detail}")
@@ -131,7 +134,8 @@ def _row_label(row: Row) -> str:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return ""
-    beside = cell.interval or cell.change
+    verdict = cell.change if cell.interval else ""
+    beside = ", ".join(filter(None, (cell.interval or cell.change, verdict)))
     return f"{cell.value} ({beside})" if beside else cell.value
 
 

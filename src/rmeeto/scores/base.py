@@ -42,6 +42,8 @@ class Score:
     """whether it learns statistics from in-distribution outputs"""
     labelled: ClassVar[bool] = False
     """whether fitting reads labels"""
+    held_out: ClassVar[bool] = False
+    """whether it should be fitted on images that the model was not trained on"""
     nonnegative: ClassVar[bool] = False
     """whether it assumes features that a ReLU has made non-negative"""
     gradient: ClassVar[bool] = False

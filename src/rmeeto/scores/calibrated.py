@@ -31,6 +31,7 @@ class TemperatureScaled(Score):
     name: ClassVar[str] = "temperature_scaled"
     fitted: ClassVar[bool] = True
     labelled: ClassVar[bool] = True
+    held_out: ClassVar[bool] = True
 
     def _statistics(self, train: Outputs, head: Head) -> Statistics:
         return {"temperature": best_temperature(train.logits, labels_of(train))}
@@ -72,6 +73,7 @@ class KLMatching(Score):
 
     name: ClassVar[str] = "kl_matching"
     fitted: ClassVar[bool] = True
+    held_out: ClassVar[bool] = True
 
     def _statistics(self, train: Outputs, head: Head) -> Statistics:
         log_p, predicted = train.logits.double().log_softmax(1), train.predicted

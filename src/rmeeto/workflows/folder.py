@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,19 +29,23 @@ class RunFolder:
         options: the command's settings, written to config.toml.
         inputs: fingerprints of model and data, so that a resumed run continues the same thing.
         resume: keep finished stages of an interrupted run; False starts over.
+        free: names of settings that no stage depends on: a run may go on with other values.
 
     Raises:
         ConfigError: the folder holds a run with other settings or inputs.
     """
 
-    def __init__(self, path: Path, options: Any, inputs: dict[str, str], resume: bool) -> None:
+    def __init__(
+        self, path: Path, options: Any, inputs: dict[str, str], resume: bool,
+        free: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         self.stages = self.path / "stages"
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(
                 "a run folder", str(path), "a file is in the way; choose another --out"
             )
-        decisive = {"settings": _decisive(to_dict(options)), "inputs": inputs}
+        decisive = {"settings": _decisive(to_dict(options), free), "inputs": inputs}
         self.fingerprint = fingerprint(decisive)
         if resume:
             self._check_same()
@@ -83,7 +87,8 @@ class RunFolder:
             return dict(found)
 
 
-def _decisive(values: Any) -> Any:
+def _decisive(values: Any, free: Collection[str]) -> Any:
     if isinstance(values, dict):
-        return {k: _decisive(v) for k, v in values.items() if k not in _OPERATIONAL}
+        kept = {k: v for k, v in values.items() if k not in _OPERATIONAL and k not in free}
+        return {k: _decisive(v, free) for k, v in kept.items()}
     return values

@@ -36,7 +36,8 @@ class DataOptions:
     validation: float = 0.1
     """Share of the training images held out for choosing, when the data has no validation split of its own."""
     limit: int | None = None
-    """Evaluate on the first N images of the evaluation split only (a quick look)."""
+    """Evaluate on the first N images of the evaluation split only (a quick look); `audit` takes N of each set instead,
+    equally many of each class."""
     batch_size: int = 128
     """Images at a time during evaluation."""
     workers: int = 0
@@ -172,6 +173,44 @@ class SweepOptions:
     """Values of r."""
     sites: str | None = None
     """Where tokens are removed, as for `rebuild`."""
+
+
+TIER_1 = (
+    "msp", "max_logit", "energy", "entropy", "gen", "temperature_scaled", "mahalanobis",
+    "relative_mahalanobis", "knn", "vim", "residual", "react",
+)  # fmt: skip
+"""Scores that cost no more than the forward pass and fit any classifier."""
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What a model knows about what it does not know, and what a change of it did to that.
+
+    One forward pass over each image set, kept in the run folder; every score, calibration figure
+    and paired interval comes from there. Examples:
+
+      rmeeto audit demo --r 11 --ood near:path/to/like_them far:path/to/unlike_them
+
+      rmeeto audit runs/before/model runs/after/model --data path/to/images --ood near:a far:b far:c
+    """
+
+    models: Positional[tuple[str, ...]] = ("demo",)
+    """A, and B if two are to be compared: folders that rmeeto saved (each keeps its own reduction), "demo", or model
+    names. With one model and --r, --ratio, --final-tokens or --gflops, B is A reduced by that."""
+    data: DataOptions = field(default_factory=DataOptions)
+    reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
+    run: RunOptions = field(default_factory=RunOptions)
+    ood: tuple[str, ...] = ()
+    """Image sets of classes that the model was not trained on, each as near:DATA (similar things) or far:DATA (other
+    things); DATA is anything that --data takes. Images are brought to the model's size and channels."""
+    scores: tuple[str, ...] = TIER_1
+    """Out-of-distribution scores (`rmeeto list` shows all). Another choice in the same --out reads the kept outputs."""
+    gradient: bool = False
+    """Also odin and adascale, which need the gradient of the input: about four times the time of a pass, each."""
+    fit_images: int = 5000
+    """Training images, equally many of each class, that scores are fitted on."""
+    draws: int = 1000
+    """Resamples behind each interval."""
 
 
 @dataclass(frozen=True)

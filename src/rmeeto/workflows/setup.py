@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..backbones import Backbone, create_model, load_model, weights_fingerprint
-from ..config import fingerprint
+from ..config import fingerprint, to_dict
 from ..data import (
     ImageSource,
     Preprocessing,
@@ -21,7 +21,7 @@ from ..data import (
     split_validation,
 )
 from ..errors import ConfigError
-from ..reducers import REDUCERS
+from ..reducers import REDUCERS, reducer_to_dict
 from ..retrain import Recipe, RecipeFile, preset
 from ..tokens import restore_
 from .allocator import keep_freed_memory
@@ -64,9 +64,9 @@ def open_model(
     """
     if options.img_size is not None:
         overrides["img_size"] = options.img_size
-    folder = DEMO_MODEL if options.model == "demo" else Path(options.model)
+    folder = saved_folder(options.model)
     notes: list[str] = []
-    if (folder / "config.json").exists():
+    if folder is not None:
         model = load_model(folder)
         if overrides or options.weights:
             raise ConfigError(
@@ -96,6 +96,12 @@ def open_model(
     )
 
 
+def saved_folder(model: str) -> Path | None:
+    """The folder that ``model`` was saved to, or None where it is a model's name."""
+    folder = DEMO_MODEL if model == "demo" else Path(model)
+    return folder if (folder / "config.json").exists() else None
+
+
 @dataclass(frozen=True)
 class Splits:
     """Images to train on, to choose on, and to report on."""
@@ -112,14 +118,24 @@ class Splits:
 
 
 def open_evaluation(options: DataOptions) -> ImageSource:
-    """The images that results are reported on: the test split, else val, else all there are."""
-    found = available_splits(options.data)
-    name = next((split for split in ("test", "val") if split in found), "test")
-    source = open_source(options.data, name)
-    return _first(source, options.limit)
+    """The images that results are reported on (`open_test`), the first ``options.limit`` of them."""
+    return _first(open_test(options.data), options.limit)
+
+
+def open_test(data: str) -> ImageSource:
+    """The images of a set that results are reported on: the test split, else val, else all."""
+    found = available_splits(data)
+    return open_source(data, next((split for split in ("test", "val") if split in found), "test"))
 
 
 def open_splits(options: DataOptions, seed: int) -> Splits:
+    """`part_splits` with ``options.limit``, decoded into memory where they fit."""
+    parts = part_splits(options, seed)
+    evaluation = _first(parts.evaluation, options.limit)
+    return Splits(cache(parts.train), cache(parts.validation), cache(evaluation))
+
+
+def part_splits(options: DataOptions, seed: int) -> Splits:
     """Training, validation and evaluation images; no image is in two of them.
 
     Data without a split of its own for validation, or for evaluation, has it split off the
@@ -135,7 +151,7 @@ def open_splits(options: DataOptions, seed: int) -> Splits:
         validation = open_source(options.data, "val")
     else:
         train, validation = split_validation(train, options.validation, seed + 1)
-    return Splits(cache(train), cache(validation), cache(_first(evaluation, options.limit)))
+    return Splits(train, validation, evaluation)
 
 
 def _first(source: ImageSource, limit: int | None) -> ImageSource:
@@ -160,6 +176,13 @@ def build_reducer(options: ReductionOptions):
             "that method has no such setting; leave it out, or use --method rmeeto",
         )
     return cls(**given, sites=parse_sites(options.sites))
+
+
+def deployed_fingerprint(model: Backbone, preprocessing: Preprocessing) -> str:
+    """Sixteen hex digits that change with the weights, the reduction or the preprocessing."""
+    reduction = model.reduction
+    reducer = None if reduction is None else reducer_to_dict(reduction.config)
+    return fingerprint([weights_fingerprint(model), reducer, to_dict(preprocessing)])
 
 
 def parse_sites(text: str | None) -> str | int | tuple[int, ...] | None:

@@ -1,0 +1,226 @@
+"""What a model, or a model and its changed copy, knows about what it does not know."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import fingerprint
+from ..data import ImageSource, low_level
+from ..reporting import LayerTokens, Metric, RunRecord, Table
+from ..scores import SCORES, GradientScore
+from . import measure
+from .auditing import inputs, lines, outputs, tables
+from .auditing.inputs import Candidate, Images
+from .auditing.lines import Line
+from .auditing.outputs import Keeper, Scored
+from .folder import RunFolder
+from .options import AuditOptions
+from .record import default_out, finish, start_record
+from .setup import settle
+from .ui import Silent, Watcher
+
+# Settings that no kept output depends on: sets and scores may change from call to call.
+_FREE = ("ood", "scores", "gradient", "draws")
+
+
+@dataclass(frozen=True, eq=False)
+class _Audit:
+    """What the steps of one audit share."""
+
+    options: AuditOptions
+    ui: Watcher
+    names: tuple[str, ...]
+    images: Images
+    candidates: list[Candidate]
+    folder: RunFolder
+    keeper: Keeper
+
+
+def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
+    """Audit one model, or two side by side.
+
+    Args:
+        options: see `AuditOptions`; every field is a flag of `rmeeto audit`.
+        ui: who watches; nobody by default.
+
+    Returns:
+        The record: metrics of groups "A", "B" and "B − A" (ID figures, near and far averages),
+        tables for each OOD set, and "All measures" with every number.
+
+    Raises:
+        RmeetoError: with three lines that say what to change; finished passes stay in the folder.
+    """
+    audit = _prepare(options, ui or Silent())
+    began = time.perf_counter()
+    _announce(audit)
+    models, notes = _score(audit)
+    passed = time.perf_counter()
+    found = _lines(audit, models)
+    record = _record(audit, models, found, notes, {"forward passes and scores": passed - began,
+                     "intervals": time.perf_counter() - passed})  # fmt: skip
+    return finish(record, audit.folder, audit.ui)
+
+
+def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
+    settle(options.run)
+    names = inputs.chosen_scores(options)  # what can't work should fail before the work
+    images = inputs.open_images(options)
+    candidates = inputs.open_candidates(options, images, ui)
+    known = {c.letter: c.fingerprint for c in candidates}
+    parts = [s.fingerprint() for s in (images.fit, images.held_out, images.evaluation)]
+    made_of = {**known, "data": fingerprint(parts)}
+    folder = RunFolder(
+        default_out(options.run, "audit"), options, made_of, options.run.resume, _FREE
+    )
+    return _Audit(options, ui, names, images, candidates, folder, Keeper(folder, options.data, ui))
+
+
+def _sources(audit: _Audit) -> list[ImageSource]:
+    """The image sets that are run, with those that the chosen scores are fitted on."""
+    chosen = [SCORES.get(name) for name in audit.names]
+    found = [audit.images.evaluation, *(o.source for o in audit.images.outliers)]
+    if any(score.fitted and not score.held_out for score in chosen):
+        found.append(audit.images.fit)
+    if any(score.held_out for score in chosen):
+        found.append(audit.images.held_out)
+    return found
+
+
+_GRADIENT_COST = 4.0  # forward, backward and a second forward pass, in forward passes
+
+
+def _announce(audit: _Audit) -> None:
+    """Say what the passes will take, before they start; gradient scores apart."""
+    plain = costly = 0.0
+    scores = [outputs.configured(name, audit.candidates[0]) for name in audit.names]
+    changes = [s for s in scores if isinstance(s, GradientScore)]
+    for candidate in audit.candidates:
+        each = measure.image_seconds(
+            candidate.model, audit.images.evaluation, candidate.preprocessing
+        )
+        sources = _sources(audit)
+        plain += each * sum(len(s) for s in sources if not audit.keeper.is_kept(candidate, s))
+        steps = {audit.keeper.stage(candidate, s, g) for g in changes for s in sources[:1]}
+        costly += _GRADIENT_COST * each * len(steps) * sum(map(len, sources))
+    audit.ui.note(
+        f"expected: about {plain / 60:.1f} minutes of forward passes that are not kept yet"
+    )
+    if changes:
+        named = ", ".join(s.name for s in changes)
+        audit.ui.note(f"gradient scores ({named}) add up to {costly / 60:.1f} minutes")
+
+
+def _score(audit: _Audit) -> tuple[list[Scored], list[str]]:
+    """Both models' scores; a score that one of them lacks is left out for both."""
+    models, notes = [], inputs.image_warnings(audit.images, audit.candidates)
+    for candidate in audit.candidates:
+        found, said = outputs.scored(audit.keeper, candidate, audit.images, audit.names)
+        models.append(found)
+        notes += [*candidate.warnings, *said]
+    shared = [n for n in audit.names if all(n in m.scores for m in models)]
+    models = [Scored(m.candidate, m.inside, {n: m.scores[n] for n in shared}) for m in models]
+    return models, notes + outputs.equal_scores(models, audit.images.outliers)
+
+
+def _lines(audit: _Audit, models: Sequence[Scored]) -> list[Line]:
+    seed, draws, outliers = audit.options.run.seed, audit.options.draws, audit.images.outliers
+    found = lines.id_lines(models, seed, draws) + lines.error_lines(models, seed, draws)
+    with audit.ui.bar("intervals") as bar:
+        found += lines.detection_lines(
+            models, outliers, seed, draws, lambda k, of: bar.update(k, of, f"{k}/{of}")
+        )
+    if len(models) == 2 and outliers:
+        found += lines.transfer_lines(models[0], models[1], outliers, seed, draws)
+    return found
+
+
+def _record(
+    audit: _Audit, models: list[Scored], found: list[Line], notes: list[str], timings: dict[str, float]
+) -> RunRecord:  # fmt: skip
+    metrics, layers = _cost(audit.candidates)
+    kept_with = [
+        *(o.source.fingerprint() for o in audit.images.outliers),
+        audit.names,
+        audit.options.draws,
+    ]
+    shown, more = _tables(audit, models, found)
+    return start_record(
+        "audit", audit.options, fingerprint([audit.folder.fingerprint, kept_with]),
+        metrics=tables.metrics(found) + metrics, tables=shown, tokens_per_layer=layers,
+        skipped=_skipped(audit), warnings=notes + more + _few(audit), timings=timings,
+        headline=_headline(audit, found),
+    )  # fmt: skip
+
+
+def _tables(
+    audit: _Audit, models: list[Scored], found: list[Line]
+) -> tuple[list[Table], list[str]]:
+    outliers, seed, draws = audit.images.outliers, audit.options.run.seed, audit.options.draws
+    shown = tables.set_tables(found, outliers)
+    notes: list[str] = []
+    if outliers:
+        values = [
+            _low_level(audit, s) for s in (audit.images.evaluation, *(o.source for o in outliers))
+        ]
+        table, notes = tables.low_level_table(values, outliers, seed, draws)
+        shown.append(table)
+    if len(models) == 2:
+        transfers = [x for x in found if x.measure in ("id_rejected", "ood_accepted")]
+        shown += [tables.transfer_table(transfers)] if transfers else []
+        shown.append(tables.flip_table(models[0], models[1]))
+    shown += [tables.class_table(models, audit.images.evaluation.classes), tables.full_table(found)]
+    return shown, notes
+
+
+def _low_level(audit: _Audit, source: ImageSource) -> dict[str, np.ndarray]:
+    return audit.folder.arrays(f"low_level_{source.fingerprint()[:12]}", lambda: low_level(source))
+
+
+def _cost(candidates: Sequence[Candidate]) -> tuple[list[Metric], list[LayerTokens]]:
+    metrics, layers = [], []
+    for candidate in candidates:
+        found, tokens = measure.cost_metrics(candidate.model, candidate.letter)
+        metrics += found
+        layers.append(tokens)
+    return metrics, layers
+
+
+def _skipped(audit: _Audit) -> dict[str, dict]:
+    found = {
+        f"{candidate.letter}, {source.name}": audit.keeper.skipped(candidate, source)
+        for candidate in audit.candidates
+        for source in _sources(audit)
+    }
+    return {name: report for name, report in found.items() if report.get("count")}
+
+
+def _few(audit: _Audit) -> list[str]:
+    notes = (
+        []
+        if audit.images.outliers
+        else ["no OOD set was given: near: and far: figures are missing"]
+    )
+    if len(audit.candidates) == 2:
+        a, b = audit.candidates
+        notes += ["A and B are the same model with the same reduction"] * (
+            a.fingerprint == b.fingerprint
+        )
+    return notes
+
+
+def _headline(audit: _Audit, found: Sequence[Line]) -> str:
+    a = audit.candidates[0].title
+    top1 = next(line for line in found if line.measure == "top1")
+    images = f"{len(audit.images.evaluation)} images and {len(audit.images.outliers)} OOD sets"
+    if top1.change is None:
+        return f"{a}: {top1.a} top-1, audited on {images}."
+    told = f"B ({audit.candidates[1].title}) against A ({a}) on {images}: top-1 {top1.change} ({top1.verdict})"
+    sets = {outlier.title for outlier in audit.images.outliers}
+    compared = Counter(x.verdict for x in found if x.part in sets and x.measure == "auroc")
+    counted = ", ".join(f"{n} {verdict}" for verdict, n in compared.items())
+    return f"{told}; OOD AUROC by set and score: {counted}." if compared else f"{told}."

@@ -1,0 +1,209 @@
+"""One forward pass over each image set and model, kept in the run folder; scores from what was kept."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...config import fingerprint, to_dict
+from ...data import ImageSource
+from ...errors import ConfigError, ScoreError, StaleStatisticsError
+from ...evaluation import collect
+from ...scores import SCORES, GradientScore, Head, Odin, Outputs, Score
+from ..folder import RunFolder
+from ..options import DataOptions
+from ..ui import Watcher
+from .inputs import Candidate, Images, OutlierSet
+
+_STALE = "outputs of other weights, another reduction or preprocessing were kept"
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Outputs of one model for one image set."""
+
+    outputs: Outputs
+    """with labels; only those of ID images mean a class of the model"""
+    head: Head
+    fingerprint: str
+    """of the model that made them"""
+    ids: NDArray[np.int64]
+    """(n,) positions in the source"""
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(n, K)"""
+        return self.outputs.logits.numpy()
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,)"""
+        assert self.outputs.labels is not None
+        return self.outputs.labels.numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Keeper:
+    """Makes outputs, or reads those that the run folder keeps."""
+
+    folder: RunFolder
+    data: DataOptions
+    ui: Watcher
+
+    def outputs(
+        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None = None
+    ) -> Kept:
+        """Outputs of a model for a source, from the folder if they are there.
+
+        Args:
+            gradient: whose changed images are run too.
+
+        Raises:
+            StaleStatisticsError: the kept ones are not of this model.
+            DataError: no image could be read.
+        """
+        stage = self.stage(candidate, source, gradient)
+        found = self.folder.arrays(stage, lambda: self._run(candidate, source, gradient, stage))
+        made_by = str(found["fingerprint"])
+        if made_by != candidate.fingerprint:
+            asked = f"outputs of {candidate.letter}, {candidate.fingerprint}"
+            raise StaleStatisticsError(asked, f"{made_by} in {stage}", f"{_STALE}; use --no-resume")
+        head = Head(*(torch.from_numpy(found[f"head_{part}"]) for part in ("weight", "bias")))
+        return Kept(_outputs(found, ""), head, made_by, found["ids"])
+
+    def skipped(self, candidate: Candidate, source: ImageSource) -> dict:
+        """The images of a pass that could not be read, for the record."""
+        return self.folder.value(f"{self.stage(candidate, source, None)}_skipped", dict)
+
+    def is_kept(self, candidate: Candidate, source: ImageSource) -> bool:
+        """Whether the plain pass has been made."""
+        return (self.folder.stages / f"{self.stage(candidate, source, None)}.npz").exists()
+
+    def stage(
+        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None
+    ) -> str:
+        """Name of the kept file: model, images and the change that a gradient score makes."""
+        name = f"outputs_{candidate.fingerprint[:12]}_{source.fingerprint()[:12]}"
+        return name if gradient is None else f"{name}_{_step(gradient)}"
+
+    def _run(
+        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None, stage: str
+    ) -> dict[str, np.ndarray]:
+        what = f"{candidate.letter} on {source.name}" + (f", {gradient.name}" if gradient else "")
+        with self.ui.bar(what) as bar:
+            found = collect(
+                candidate.model, source, candidate.preprocessing, self.data.batch_size,
+                self.data.workers, lambda n, of: bar.update(n, of, f"{n}/{of} images"),
+                gradient=gradient,
+            )  # fmt: skip
+        self.folder.value(f"{stage}_skipped", found.run.skipped.to_record)
+        head = {"head_weight": found.head.weight.numpy(), "head_bias": found.head.bias.numpy()}
+        own = {"labels": found.run.labels, "ids": found.run.ids}
+        return found.run.parts | own | head | {"fingerprint": np.array(candidate.fingerprint)}
+
+
+def _step(score: GradientScore) -> str:
+    """Tells changes of images apart; scores that make the same one share a pass."""
+    change = [type(score).step.__qualname__, type(score).objective.__qualname__, to_dict(score)]
+    return fingerprint(change)[:8]
+
+
+def _outputs(found: dict[str, np.ndarray], prefix: str) -> Outputs:
+    logits, features = (
+        torch.from_numpy(found[f"{prefix}{part}"]) for part in ("logits", "features")
+    )
+    changed = None if prefix or "perturbed_logits" not in found else _outputs(found, "perturbed_")
+    return Outputs(logits, features, torch.from_numpy(found["labels"]), changed)
+
+
+def configured(name: str, candidate: Candidate) -> Score:
+    """A score with its defaults; ODIN's step is told how the model's images were normalised."""
+    score = SCORES.get(name)()
+    return Odin(std=candidate.preprocessing.std) if isinstance(score, Odin) else score
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Everything that is known of one model."""
+
+    candidate: Candidate
+    inside: Kept
+    """of the ID images"""
+    scores: dict[str, list[NDArray[np.float64]]]
+    """score → (n,) of the ID images, then of each OOD set; larger = more out-of-distribution"""
+
+
+def scored(
+    keeper: Keeper, candidate: Candidate, images: Images, names: Sequence[str]
+) -> tuple[Scored, list[str]]:
+    """Fit every score and score every set; a score that can't be fitted is left out and named.
+
+    Returns:
+        The scores, and warnings.
+
+    Raises:
+        StaleStatisticsError: statistics and outputs are not of one model.
+        ScoreError: no score is left.
+    """
+    sets = [images.evaluation, *(o.source for o in images.outliers)]
+
+    @functools.cache
+    def outputs(source: ImageSource, gradient: GradientScore | None) -> Kept:
+        return keeper.outputs(candidate, source, gradient)
+
+    inside = outputs(images.evaluation, None)
+    done: dict[str, list[NDArray[np.float64]]] = {}
+    notes: list[str] = []
+    for name in names:
+        score = configured(name, candidate)
+        gradient = score if isinstance(score, GradientScore) else None
+        kept = [outputs(source, gradient) for source in sets]
+        train = images.held_out if score.held_out else images.fit
+        fit_on = outputs(train, gradient) if score.fitted else None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                done[name] = apply_score(score, fit_on, kept)
+            except StaleStatisticsError:
+                raise
+            except (ScoreError, ConfigError) as error:
+                notes.append(f"{candidate.letter}: {name} left out: {error.given}; {error.reason}")
+        notes += [f"{candidate.letter}: {w.message}" for w in caught]
+    if not done:
+        given = notes[0] if notes else "none"
+        raise ScoreError("a score of these outputs", given, "look at the model's outputs")
+    return Scored(candidate, inside, done), list(dict.fromkeys(notes))
+
+
+def apply_score(
+    score: Score, fit_on: Kept | None, sets: Sequence[Kept]
+) -> list[NDArray[np.float64]]:
+    """Fit on one model's outputs and score sets of outputs of the same model.
+
+    Raises:
+        StaleStatisticsError: a set was made by another model. ScoreError: what the score raises.
+    """
+    source = fit_on or sets[0]
+    fitted = score.fit(fit_on.outputs if fit_on else None, source.head, source.fingerprint)
+    found = []
+    for kept in sets:
+        fitted.check(kept.fingerprint)
+        found.append(fitted(kept.outputs).double().numpy())
+    return found
+
+
+def equal_scores(models: Sequence[Scored], outliers: Sequence[OutlierSet]) -> list[str]:
+    """A warning for every score that is one number for all images of a pair of sets."""
+    return [
+        f"{m.candidate.letter}: {name} is the same for all images of ID and {outlier.title}: its figures are chance"
+        for m in models
+        for name, values in m.scores.items()
+        for outlier, outside in zip(outliers, values[1:], strict=True)
+        if np.ptp(np.concatenate([values[0], outside])) == 0
+    ]
