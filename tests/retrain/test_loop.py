@@ -27,7 +27,7 @@ def train(model, folder, recipe=RECIPE, val=VAL, **options):
 def gradients(folder, teacher=None, model=None, **settings):
     model = model or Toy()
     recipe = RECIPE.changed(**settings)
-    run = Run(model, recipe, TRAIN, VAL, folder, PREPROCESSING, teacher, None)
+    run = Run(model, recipe, TRAIN, VAL, folder, PREPROCESSING, teacher, None, None)
     shares = accumulate_gradients(run, next(run.feed.batches(0)))
     return torch.cat([p.grad.reshape(-1) for p in model.parameters()]), shares
 
@@ -46,7 +46,7 @@ def test_micro_batches_add_up_to_the_batch(tmp_path, augment, accumulate):
 
 def test_micro_batches_add_up_where_they_are_not_equal(tmp_path):
     """16 images in 3 parts: 6, 6, 4; the mean of means would be another gradient."""
-    run = Run(Toy(), RECIPE, TRAIN, VAL, tmp_path, PREPROCESSING, None, None)
+    run = Run(Toy(), RECIPE, TRAIN, VAL, tmp_path, PREPROCESSING, None, None, None)
     object.__setattr__(run.recipe, "accumulate", 3)
     try:
         accumulate_gradients(run, next(run.feed.batches(0)))

@@ -14,7 +14,7 @@ from .calibration import (
     top_class,
 )
 from .classes import Flips, flips, per_class_accuracy, worst_class_accuracy
-from .collect import Collected, collect, head_of
+from .collect import Collected, collect, head_of, tapped
 from .detection import (
     DetectionScores,
     EqualScoresWarning,
@@ -97,6 +97,7 @@ __all__ = [
     "per_class_accuracy",
     "predict",
     "risk_coverage",
+    "tapped",
     "threshold_at",
     "threshold_transfer",
     "top_class",

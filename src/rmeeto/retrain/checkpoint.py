@@ -72,6 +72,7 @@ def identity(
     preprocessing: Preprocessing,
     teacher: nn.Module | None,
     world: World,
+    outliers: ImageSource | None = None,
 ) -> dict[str, Any]:
     """All that decides a run's result, in plain values; a run resumes only if all is equal."""
     return {
@@ -81,6 +82,7 @@ def identity(
             "train": train.fingerprint(),
             "validation": None if val is None else val.fingerprint(),
             "preprocessing": to_dict(preprocessing),
+            **({} if outliers is None else {"outliers": outliers.fingerprint()}),
         },
         "teacher": None if teacher is None else {**describe(teacher), "weights": digest(teacher)},
         "processes": world.size,

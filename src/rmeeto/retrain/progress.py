@@ -71,6 +71,9 @@ class Validated:
     ema_loss: float | None
     images: int
     seconds: float
+    detection: float | None = None
+    """AUROC of max softmax, validation images against held-out outliers; None without outliers."""
+    ema_detection: float | None = None
     """Wall time so far."""
 
 

@@ -57,6 +57,13 @@ class Recipe:
     """Weight of the distillation from the unreduced model; used when a teacher is given."""
     distill_temperature: float = 1.0
     """Softness of the distillation."""
+    trust: dict[str, Any] | None = None
+    """Settings of `rmeeto.objectives.TrustObjective`, for a re-training with outliers; none = without.
+    Smoothing and distillation are the recipe's unless they are set here."""
+    outlier_batch: int | None = None
+    """Outliers a step (with ``trust``); none = as many as images."""
+    max_drop: float | None = None
+    """Stop, and go back to the best weights, once validation accuracy is this many points below the best."""
     augment: str | dict[str, Any] = "rmeeto"
     """Name of an augmentation, or settings of `rmeeto.data.Augment`."""
     repeats: int | None = None
@@ -141,9 +148,17 @@ def _share(value: float) -> bool:
 
 
 _RANGES = (
-    (_positive, "above 0", ("epochs", "max_steps", "minutes", "batch_size", "accumulate")),
+    (
+        _positive,
+        "above 0",
+        ("epochs", "max_steps", "minutes", "batch_size", "accumulate", "max_drop"),
+    ),
     (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "repeats", "views")),
-    (_positive, "above 0", ("validate_every", "log_every", "checkpoint_every", "eval_batch_size")),
+    (
+        _positive,
+        "above 0",
+        ("validate_every", "log_every", "checkpoint_every", "eval_batch_size", "outlier_batch"),
+    ),
     (
         _not_negative,
         "of 0 or more",

@@ -11,8 +11,9 @@ from torch import nn
 from ..config import from_dict, to_dict
 from ..data import ImageSource, Preprocessing, SkipReport
 from ..objectives import Objective
-from . import checkpoint, progress
+from . import checkpoint, progress, trust
 from .checks import check_classes, set_drop_path
+from .criterion import Plain
 from .feed import Feed
 from .meter import Meter
 from .pace import Pace
@@ -37,9 +38,11 @@ class Run:
         folder: Path,
         preprocessing: Preprocessing,
         teacher: nn.Module | None,
+        outliers: ImageSource | None,
         on_event: progress.OnEvent | None,
     ) -> None:
         check_classes(model, train)
+        trust.check(recipe, outliers)
         set_drop_path(model, recipe.drop_path)
         if recipe.distill_weight == 0:
             teacher = None
@@ -49,10 +52,15 @@ class Run:
         self.on_event = on_event if self.world.writes else None
         self.feed = Feed(train, recipe, preprocessing, device, self.world)
         smoothing = self.feed.augment.smoothing if recipe.smoothing is None else recipe.smoothing
-        self.objective = Objective(smoothing, recipe.distill_weight, recipe.distill_temperature)
-        self.teacher = Teacher(teacher, recipe.views is not None) if teacher is not None else None
+        self.trust = None if outliers is None else trust.prepare(
+            model, recipe, train, outliers, preprocessing, teacher, self.world
+        )  # fmt: skip
+        self.criterion = self.trust.criterion if self.trust else Plain(
+            Objective(smoothing, recipe.distill_weight, recipe.distill_temperature),
+            None if teacher is None else Teacher(teacher, recipe.views is not None),
+        )  # fmt: skip
         self.identity = checkpoint.identity(
-            model, recipe, train, val, preprocessing, teacher, self.world
+            model, recipe, train, val, preprocessing, teacher, self.world, outliers
         )
         self.start = checkpoint.digest(model)
         self.state = TrainState.begin(model, recipe)
@@ -103,6 +111,18 @@ class Run:
         self.emit(progress.Finished(result))
         return result
 
+    def stop(self) -> str | None:
+        """Why the training ends here, or None: a bound, or an accuracy that fell too far."""
+        return self.budget.stop(self.state.step) or self._fallen()
+
+    def _fallen(self) -> str | None:
+        limit = self.recipe.max_drop
+        rows = [row for row in self.log.history if row["kind"] == "validated"]
+        if limit is None or not rows:
+            return None
+        found = [max(a for a in (r["accuracy"], r["ema_accuracy"]) if a is not None) for r in rows]
+        return "accuracy" if 100 * (max(found) - found[-1]) > limit else None
+
     # Between two steps
 
     def after_step(self) -> None:
@@ -119,7 +139,7 @@ class Run:
         )
         if step % self.recipe.log_every == 0:
             self.report()
-        if self.budget.stop(step) is not None:
+        if self.stop() is not None:
             return  # `finish` does the rest
         if self.pace.validation_due(step):
             self.validate()
@@ -155,7 +175,7 @@ class Run:
         with self.pace.validating():
             for name, model in self.state.models().items():
                 score = self.scores[name] = self._score(model, self.val)
-                self.state.best.offer(score.accuracy, self.state.step, name, model)
+                self.state.best.offer(score.worth, self.state.step, name, model)
         self.validated_step = self.state.step
         last, ema = self.scores["last"], self.scores.get("ema")
         self._note(
@@ -167,6 +187,8 @@ class Run:
                 ema_accuracy=ema and ema.accuracy,
                 ema_loss=ema and ema.loss,
                 images=last.images,
+                detection=last.detection,
+                ema_detection=ema and ema.detection,
                 seconds=self.budget.elapsed,
             )
         )
@@ -222,12 +244,12 @@ class Run:
             images=images,
             minutes=minutes,
             images_per_second=images / max(self.pace.training_seconds, 1e-9),
-            stopped_by=self.budget.stop(step) or "steps",
+            stopped_by=self.stop() or "steps",
             kept=kept,
             kept_step=kept_step,
             last_accuracy=last and last.accuracy,
             ema_accuracy=ema and ema.accuracy,
-            best_accuracy=None if last is None else self.state.best.accuracy,
+            best_accuracy=None if last is None else self._best_accuracy(),
             skipped=[*self.feed.skipped.names, *self.skipped.names],
             history=self.log.history,
         )
@@ -251,15 +273,16 @@ class Run:
     def _settle(self) -> None:
         self.meter.settle(str(self.path) if self.path.exists() else "none yet")
 
+    def _best_accuracy(self) -> float:
+        """Of the best weights; their worth is more than that where outliers were judged too."""
+        best = self.state.best
+        key = "accuracy" if best.which == "last" else "ema_accuracy"
+        rows = (r for r in self.log.history if r["kind"] == "validated" and r["step"] == best.step)
+        return next(row[key] for row in rows)
+
     def _score(self, model: nn.Module, val: ImageSource) -> Score:
         batch = self.recipe.eval_batch_size or self.recipe.micro_batch
         return validate(
-            model,
-            val,
-            self.preprocessing,
-            batch,
-            self.recipe.precision,
-            self.world,
-            self.recipe.workers,
-            self.skipped,
-        )
+            model, val, self.preprocessing, batch, self.recipe.precision, self.world,
+            self.recipe.workers, self.skipped, self.trust.held_out if self.trust else None,
+        )  # fmt: skip

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..data import ImageSource, Preprocessing, SkipReport, Subset, eval_batches
+from ..evaluation import auroc
 from ..objectives import cross_entropy
 from .precision import compute_type
 from .world import World
@@ -22,6 +25,13 @@ class Score:
     loss: float
     """Mean cross-entropy in nats."""
     images: int
+    detection: float | None = None
+    """AUROC of max softmax against held-out outliers, 0 to 1; None without outliers."""
+
+    @property
+    def worth(self) -> float:
+        """What decides which weights are kept: accuracy, plus the AUROC where there is one."""
+        return self.accuracy + (self.detection or 0.0)
 
 
 @torch.no_grad()
@@ -34,23 +44,44 @@ def validate(
     world: World,
     workers: int = 0,
     skipped: SkipReport | None = None,
+    outliers: ImageSource | None = None,
 ) -> Score:
-    """Classify all images of ``source`` in evaluation mode; the processes share the work."""
+    """Classify all images of ``source`` in evaluation mode; the processes share the work.
+
+    With outliers the score also tells how well they are detected; each process compares its own
+    share of both sets, and the mean over processes counts.
+    """
     was_training = model.training
     model.eval()
+    read = partial(_logits, model, preprocessing, batch_size, precision, world, workers, skipped)
+    logits, labels = read(source)
+    right, loss = (logits.argmax(1) == labels).sum(), cross_entropy(logits, labels) * len(labels)
+    found = 0.0 if outliers is None else auroc(_doubt(logits), _doubt(read(outliers)[0]))
+    model.train(was_training)
+    sums = torch.tensor([float(right), float(loss), len(labels), found, 1.0])
+    sums = sums.to(next(model.parameters()).device)
+    world.sum_([sums])
+    right, loss, count, detection, processes = sums.tolist()
+    detection = None if outliers is None else detection / processes
+    return Score(right / count, loss / count, int(count), detection)
+
+
+def _logits(
+    model: nn.Module, preprocessing: Preprocessing, batch_size: int, precision: str, world: World,
+    workers: int, skipped: SkipReport | None, source: ImageSource,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(n, K) fp32 logits and (n,) labels of this process's share, on the CPU."""
     device = next(model.parameters()).device
     if world.size > 1:
         source = Subset(source, range(world.rank, len(source), world.size))
-    sums = torch.zeros(3, dtype=torch.float64)
+    logits, labels = [], []
     for batch in eval_batches(source, preprocessing, batch_size, workers, skipped):
-        labels = batch.labels.to(device)
         with compute_type(device, precision):
-            logits = model(batch.images.to(device)).float()
-        right = (logits.argmax(1) == labels).sum()
-        loss = cross_entropy(logits, labels) * len(labels)
-        sums += torch.stack([right.double(), loss.double(), right.new_tensor(len(labels))]).cpu()
-    model.train(was_training)
-    sums = sums.to(device, torch.float32)
-    world.sum_([sums])
-    right, loss, count = sums.tolist()
-    return Score(right / count, loss / count, int(count))
+            logits.append(model(batch.images.to(device)).float().cpu())
+        labels.append(batch.labels)
+    return torch.cat(logits), torch.cat(labels)
+
+
+def _doubt(logits: Tensor) -> np.ndarray:
+    """One minus the largest softmax: larger = more out-of-distribution."""
+    return (1 - logits.softmax(1).amax(1)).numpy()

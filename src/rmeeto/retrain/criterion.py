@@ -1,0 +1,79 @@
+"""What a step minimises: the model's losses on a micro-batch, with or without outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..evaluation import tapped
+from ..objectives import Objective, Outputs, TrustObjective
+from .feed import Views
+from .teacher import Teacher
+
+Losses = dict[str, Tensor]
+Criterion = Callable[[nn.Module, Views, Views | None, float], tuple[Losses, Tensor]]
+"""(model, images, outliers, share of the training that is over) → (named losses, logits (B, K))."""
+
+
+class Plain:
+    """Cross-entropy and distillation of the logits."""
+
+    def __init__(self, objective: Objective, teacher: Teacher | None) -> None:
+        self.objective, self.teacher = objective, teacher
+
+    def __call__(
+        self, model: nn.Module, views: Views, outliers: Views | None, progress: float
+    ) -> tuple[Losses, Tensor]:
+        """Losses of the micro-batch; there are no outliers here, and nothing is ramped."""
+        logits = model(views.images)
+        expected = None if self.teacher is None else self.teacher(views)
+        return self.objective(logits, views.targets, expected), logits
+
+
+class Trusting:
+    """The same and the losses on outliers: images and outliers go through the model together.
+
+    Args:
+        objective: the terms and their weights.
+        teacher: runs on every view (its features are compared too), or None.
+        basis: (d, k) directions of in-distribution features, for ``subspace="principal"``.
+    """
+
+    def __init__(
+        self, objective: TrustObjective, teacher: nn.Module | None, basis: Tensor | None
+    ) -> None:
+        self.objective, self.basis = objective, basis
+        self.teacher = None if teacher is None else teacher.eval()
+
+    def __call__(
+        self, model: nn.Module, views: Views, outliers: Views | None, progress: float
+    ) -> tuple[Losses, Tensor]:
+        """Losses of the micro-batch."""
+        assert outliers is not None
+        both, layer = outputs_of(model, torch.cat([views.images, outliers.images]))
+        inside, outside = _split(both, len(views))
+        expected = None
+        if self.teacher is not None:
+            with torch.no_grad():
+                expected = outputs_of(self.teacher, views.images)[0]
+        losses = self.objective(
+            inside, views.targets, expected, outside, layer.weight, self.basis, progress
+        )
+        return losses, inside.logits
+
+
+def outputs_of(model: nn.Module, images: Tensor) -> tuple[Outputs, nn.Linear]:
+    """Logits (B, K) and features (B, d) of one pass, with gradient, and the layer between them."""
+    with tapped(model) as tap:
+        logits = model(images)
+        layer, features = tap.read(logits)
+    return Outputs(logits, features), layer
+
+
+def _split(both: Outputs, images: int) -> tuple[Outputs, Outputs]:
+    return (
+        Outputs(both.logits[:images], both.features[:images]),
+        Outputs(both.logits[images:], both.features[images:]),
+    )
