@@ -12,7 +12,7 @@ from .loader import (
 )
 from .low_level import LOW_LEVEL, low_level
 from .mixing import mix, soft_targets
-from .outliers import ID_OUTLIERS, blend, fractal, id_outliers, jigsaw, noise
+from .outliers import ID_OUTLIERS, DerivedOutliers, blend, fractal, id_outliers, jigsaw, noise
 from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
 from .skipping import SkipReport
@@ -30,6 +30,7 @@ __all__ = [
     "ArraySource",
     "Augment",
     "Batch",
+    "DerivedOutliers",
     "EncodedSource",
     "ImageSource",
     "Preprocessing",

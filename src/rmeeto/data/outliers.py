@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..config import fingerprint
 from ..errors import ShapeError, unknown_name
 from .streams import Stream, generator
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .sources import ImageSource
 
 
 def jigsaw(images: Tensor, seeds: Sequence[int], grid: int = 4) -> Tensor:
@@ -180,3 +183,51 @@ def _check(images: Tensor, seeds: Sequence[int]) -> None:
             f"{tuple(images.shape)} and {len(seeds)} seeds",
             "give a batch of at least one image and as many seeds",
         )
+
+
+class DerivedOutliers:
+    """Outliers made from the images of a source, one from each: jigsaws, blends and 1/f noise in turn.
+
+    A source like any other, whose images are made when they are read.
+
+    Args:
+        source: ID images of any size; a blend needs a partner of the same size, else it is a jigsaw.
+        seed: decides every image, together with its position.
+    """
+
+    kinds = ("jigsaw", "blend", "fractal")
+
+    def __init__(self, source: ImageSource, seed: int = 0) -> None:
+        self.source, self.seed = source, seed
+        self.name = f"outliers made from {source.name} ({', '.join(self.kinds)})"
+        self.classes, self.labels = ["outlier"], np.zeros(len(source), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def image(self, index: int) -> np.ndarray:
+        """uint8 (H, W, C); raises `DataError` where the image behind it is corrupt."""
+        import torch  # only here: importing the module needs none of it
+
+        image, kind = self.source.image(index), self.kinds[index % len(self.kinds)]
+        parts = [image]
+        if kind == "blend":
+            parts.append(self.source.image((index + len(self) // 2) % len(self)))
+        same = all(part.shape == image.shape for part in parts)
+        kind = kind if same else "jigsaw"
+        pixels = (
+            torch.from_numpy(np.stack(parts if same else parts[:1])).permute(0, 3, 1, 2).float()
+        )
+        if kind == "jigsaw":  # whole tiles only
+            pixels = pixels[..., : pixels.shape[2] // 4 * 4, : pixels.shape[3] // 4 * 4]
+        seed = generator(self.seed, Stream.OUTLIER, index).integers(2**31)
+        made = id_outliers(pixels, [int(seed)] * len(pixels), kind)[0]
+        return made.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+
+    def item_name(self, index: int) -> str:
+        """What it was made from."""
+        return f"{self.kinds[index % len(self.kinds)]} of {self.source.item_name(index)}"
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with the images, the seed and the kinds."""
+        return fingerprint([self.source.fingerprint(), self.seed, self.kinds])

@@ -105,6 +105,20 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
+class TrustOptions:
+    """Re-training that keeps, or repairs, what the model knows about images of none of its classes."""
+
+    trust: bool = False
+    """Add the losses on outliers: exposure, separation from the class weights, clustering."""
+    outliers: str | None = None
+    """Images of none of the classes, in any format that --data takes (its training split). Never a set that the
+    result is judged on. Without it, outliers are made from the training images, and the record says so."""
+    max_drop: float | None = None
+    """With --trust: stop, and go back to the best weights, once validation accuracy is this many points below the
+    best so far. Default: 2."""
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """How speed is measured."""
 
@@ -138,6 +152,7 @@ class RebuildOptions:
     data: DataOptions = field(default_factory=DataOptions)
     reduction: ReductionOptions = field(default_factory=ReductionOptions)
     training: RetrainOptions = field(default_factory=RetrainOptions)
+    trusting: TrustOptions = field(default_factory=TrustOptions)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     curve: tuple[int, ...] = (3, 7, 11, 15, 20)

@@ -13,12 +13,12 @@ import numpy as np
 
 from ..backbones import Backbone, load_model, save_model
 from ..config import to_dict
-from ..data import Subset
+from ..data import ImageSource, Subset
 from ..errors import ConfigError, RmeetoError
 from ..evaluation import accuracies, bootstrap, correct, predict
 from ..profiling import gain_over_size_line, peak_memory
 from ..reporting import Metric, Point, RunRecord, Series
-from ..retrain import retrain
+from ..retrain import Recipe, retrain
 from ..tokens import reduce_
 from . import measure
 from .folder import RunFolder
@@ -26,6 +26,7 @@ from .options import RebuildOptions
 from .record import default_out, finish, start_record
 from .setup import Job, Splits, build_recipe, build_reducer, open_model, open_splits, settle
 from .training import watch
+from .trust import open_outliers, trusting
 from .ui import Silent, Watcher
 
 
@@ -39,6 +40,9 @@ class _Run:
     job: Job
     folder: RunFolder
     reducer: Any
+    recipe: Recipe
+    outliers: ImageSource | None
+    notes: tuple[str, ...]
     correct: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     metrics: list[Metric] = dataclasses.field(default_factory=list)
     skipped: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -79,13 +83,15 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
             "--method none",
             "use --method rmeeto, or `rmeeto evaluate`",
         )
-    build_recipe(options.training, options.run.seed)  # what can't work should fail before the work
+    recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     reduce_(copy.deepcopy(job.model), reducer)
+    outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
     inputs = {"model": job.identity, "data": splits.identity()}
+    inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(default_out(options.run, "rebuild"), options, inputs, options.run.resume)
-    return _Run(options, ui, splits, job, folder, reducer)
+    return _Run(options, ui, splits, job, folder, reducer, recipe, outliers, notes)
 
 
 _TRAINING_STEP = 5.0  # a training image costs about five evaluations: backward pass and teacher
@@ -93,7 +99,9 @@ _TRAINING_STEP = 5.0  # a training image costs about five evaluations: backward 
 
 def _announce(run_: _Run) -> None:
     """Say what the run will take, before it starts."""
-    options, recipe = run_.options, build_recipe(run_.options.training, run_.options.run.seed)
+    options, recipe = run_.options, run_.recipe
+    for note in run_.notes:
+        run_.ui.note(note)
     splits, job = run_.splits, run_.job
     each = measure.image_seconds(job.model, splits.evaluation, job.preprocessing)
     seen = 3 * len(splits.evaluation) + options.curve_images * len(options.curve)
@@ -161,16 +169,15 @@ def _curve(run_: _Run, full: Backbone) -> list[dict[str, Any]]:
 
 
 def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone, dict[str, Any]]:
-    options, folder = run_.options, run_.folder
-    recipe = build_recipe(options.training, options.run.seed)
+    options, folder, recipe = run_.options, run_.folder, run_.recipe
     model_dir = folder.path / "model"
 
     def compute() -> dict[str, Any]:
         with run_.ui.bar("re-train") as bar:
             result = retrain(
                 reduced, recipe, run_.splits.train, run_.splits.validation, folder.path / "retrain",
-                preprocessing=run_.job.preprocessing, teacher=teacher, on_event=watch(bar),
-                resume=options.run.resume,
+                preprocessing=run_.job.preprocessing, teacher=teacher, outliers=run_.outliers,
+                on_event=watch(bar), resume=options.run.resume,
             )  # fmt: skip
         provenance = {"command": "rebuild", "recipe": to_dict(recipe), "from": options.model.model}
         save_model(
@@ -198,7 +205,7 @@ def _report(
     run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
     run_.metrics += _size_line(run_)
     record = start_record(
-        "rebuild", options, folder.fingerprint, warnings=run_.job.warnings, metrics=run_.metrics,
+        "rebuild", options, folder.fingerprint, warnings=(*run_.job.warnings, *run_.notes), metrics=run_.metrics,
         series=_series(run_, curve), history=history["history"], tokens_per_layer=tokens,
         skipped=run_.skipped,
         pictures=measure.pictures(trained, run_.splits.evaluation, run_.job.preprocessing, options.pictures),
