@@ -31,6 +31,7 @@ MEASURES = {
     "ece": ("Calibration", "Calibration error (ECE)"),
     "adaptive_ece": ("Calibration", "Calibration error, equal bins"),
     "error_auroc": ("Own errors found: AUROC, right against wrong answers", "AUROC"),
+    "id_rejected": ("ID images rejected at the threshold that accepts 95 % in A", "Rejected"),
     "near_auroc": ("Near OOD found: AUROC, mean of sets", "AUROC"),
     "near_fpr95": ("Near OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
     "far_auroc": ("Far OOD found: AUROC, mean of sets", "AUROC"),

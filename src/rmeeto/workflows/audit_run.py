@@ -152,7 +152,7 @@ def _record(
     return start_record(
         "audit", audit.options, fingerprint([audit.folder.fingerprint, kept_with]),
         metrics=tables.metrics(found) + metrics, tables=shown, tokens_per_layer=layers,
-        skipped=_skipped(audit), warnings=notes + more + _few(audit), timings=timings,
+        skipped=_skipped(audit), warnings=notes + more + _missing(audit, found), timings=timings,
         headline=_headline(audit, found),
     )  # fmt: skip
 
@@ -199,17 +199,15 @@ def _skipped(audit: _Audit) -> dict[str, dict]:
     return {name: report for name, report in found.items() if report.get("count")}
 
 
-def _few(audit: _Audit) -> list[str]:
-    notes = (
-        []
-        if audit.images.outliers
-        else ["no OOD set was given: near: and far: figures are missing"]
-    )
-    if len(audit.candidates) == 2:
-        a, b = audit.candidates
-        notes += ["A and B are the same model with the same reduction"] * (
-            a.fingerprint == b.fingerprint
-        )
+def _missing(audit: _Audit, found: Sequence[Line]) -> list[str]:
+    """What the record does not say, or says of one model twice."""
+    notes = []
+    if not audit.images.outliers:
+        notes.append("no OOD set was given: near and far figures are missing")
+    if not any(line.measure == "error_auroc" for line in found):
+        notes.append("too few wrong or right answers to say which score finds the errors")
+    if len({c.fingerprint for c in audit.candidates}) < len(audit.candidates):
+        notes.append("A and B are the same model with the same reduction and preprocessing")
     return notes
 
 
@@ -218,8 +216,12 @@ def _headline(audit: _Audit, found: Sequence[Line]) -> str:
     top1 = next(line for line in found if line.measure == "top1")
     images = f"{len(audit.images.evaluation)} images and {len(audit.images.outliers)} OOD sets"
     if top1.change is None:
-        return f"{a}: {top1.a} top-1, audited on {images}."
-    told = f"B ({audit.candidates[1].title}) against A ({a}) on {images}: top-1 {top1.change} ({top1.verdict})"
+        return f"{a}: top-1 {tables.with_interval(top1.a)} %, audited on {images}."
+    change = tables.with_interval(top1.change, signed=True)
+    told = (
+        f"B ({audit.candidates[1].title}) against A ({a}) on {images}: "
+        f"top-1 {change} points, {top1.verdict}"
+    )
     sets = {outlier.title for outlier in audit.images.outliers}
     compared = Counter(x.verdict for x in found if x.part in sets and x.measure == "auroc")
     counted = ", ".join(f"{n} {verdict}" for verdict, n in compared.items())

@@ -93,11 +93,11 @@ def open_images(options: AuditOptions) -> Images:
         raise DataError("ID images of two classes or more", given, "an audit needs all classes")
     fit = _part(splits.train, options.fit_images, seed)
     held_out = _part(splits.validation, options.fit_images, seed)
-    sources = [_part(open_test(spec), limit, seed) for _, spec in wanted]
+    sources = [open_test(spec) for _, spec in wanted]
     names = [source.name for source in sources]
     outliers = tuple(
-        OutlierSet(kind, source, source.name if names.count(source.name) == 1 else spec)
-        for (kind, spec), source in zip(wanted, sources, strict=True)
+        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec)
+        for (kind, spec), s in zip(wanted, sources, strict=True)
     )
     for outlier in outliers:
         _refuse_id_set(outlier, evaluation)
@@ -220,6 +220,11 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
             named = ", ".join(shared[:10])
             found.append(
                 f"{outlier.title}: {len(shared)} classes bear the name of ID classes ({named})"
+            )
+        present = {outlier.source.classes[k] for k in np.unique(outlier.source.labels)}
+        if all(name.strip().isdigit() for name in present):
+            found.append(
+                f"{outlier.title}: classes without names; whether they are ID classes was not checked"
             )
         found += _conversions(outlier, images.evaluation, candidates)
     return found
