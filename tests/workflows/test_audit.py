@@ -153,6 +153,11 @@ def test_each_set_is_run_once_a_model_and_a_new_set_alone(model, data, sets, tmp
     assert len(passes) == 4
 
 
+def test_calibrations_are_fitted_on_validation_images(model, data, tmp_path, passes):
+    rmeeto.audit(model, data=str(data), out=tmp_path, scores=("temperature_scaled",), draws=5)
+    assert [Path(name).name for name in passes] == ["test", "val"]
+
+
 def test_an_interrupted_audit_goes_on(pair, model, data, sets, passes):
     out, record = pair
     next((out / "stages").glob("outputs_*.npz")).unlink()
@@ -247,6 +252,8 @@ def test_gradient_scores_come_on_request_and_share_a_pass(model, data, sets, tmp
     ({"ood": ("close:{set}",)}, ConfigError, "near:"),
     ({"ood": ("near:",)}, ConfigError, "near:"),
     ({"ood": ("near:{set}", "near:{set}")}, ConfigError, "twice"),
+    ({"draws": 0}, ConfigError, "one draw"),
+    ({"limit": 0}, ConfigError, "1 to 48 images"),
     ({"scores": ("mps",)}, UnknownNameError, "msp"),
     ({"scores": ("odin",)}, ConfigError, "--gradient"),
     ({"models": ("demo", "demo", "demo")}, ConfigError, "two at a time"),
@@ -343,12 +350,23 @@ def test_a_folder_of_images_is_an_ood_set(model, data, tmp_path):
             image = np.random.default_rng(i).integers(0, 256, (40, 32, 3), dtype=np.uint8)
             Image.fromarray(image).save(tmp_path / "trees" / name / f"{i}.png")
     far = (f"far:{tmp_path / 'trees'}",)
-    (tmp_path / "trees" / "oak" / "7.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(rmeeto.RmeetoError, match="corrupt"):
-        rmeeto.audit(model, ood=far, out=tmp_path / "a", **QUICK, data=str(data))
-    (tmp_path / "trees" / "oak" / "7.png").unlink()
-    record = rmeeto.audit(model, ood=far, limit=10, out=tmp_path / "b", **QUICK, data=str(data))
+    record = rmeeto.audit(model, ood=far, limit=10, out=tmp_path / "a", **QUICK, data=str(data))
     assert any(t.title == "far: trees (10 images)" for t in record.tables)
+    (tmp_path / "trees" / "elm" / "7.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(rmeeto.RmeetoError, match="corrupt"):
+        rmeeto.audit(model, ood=far, out=tmp_path / "b", **QUICK, data=str(data))
+
+
+def test_a_corrupt_image_is_named_and_not_fatal(model, data, tmp_path):
+    (tmp_path / "trees" / "oak").mkdir(parents=True)
+    for i in range(110):
+        image = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / "trees" / "oak" / f"{i:03}.png")
+    (tmp_path / "trees" / "oak" / "000.png").write_bytes(b"\x89PNG broken")
+    far = (f"far:{tmp_path / 'trees'}",)
+    record = rmeeto.audit(model, r=2, ood=far, out=tmp_path / "a", **QUICK, data=str(data))
+    assert {k: v["count"] for k, v in record.skipped.items()} == {"A, trees": 1, "B, trees": 1}
+    assert "000.png" in record.skipped["A, trees"]["names"][0]
 
 
 def test_the_default_scores_exist_and_need_no_gradient():

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import fingerprint
 from ..data import ImageSource, low_level
+from ..evaluation.checks import check_draws
 from ..reporting import LayerTokens, Metric, RunRecord, Table
 from ..scores import SCORES, GradientScore
 from . import measure
@@ -68,6 +69,7 @@ def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
 
 def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
     settle(options.run)
+    check_draws(options.draws)
     names = inputs.chosen_scores(options)  # what can't work should fail before the work
     images = inputs.open_images(options)
     candidates = inputs.open_candidates(options, images, ui)

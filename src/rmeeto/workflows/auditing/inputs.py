@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -233,7 +234,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
 def _conversions(
     outlier: OutlierSet, inside: ImageSource, candidates: Sequence[Candidate]
 ) -> list[str]:
-    shape, ours = outlier.source.image(0).shape, inside.image(0).shape
+    shape, ours = _first_shape(outlier.source), _first_shape(inside)
     found = []
     for goal in dict.fromkeys(c.preprocessing for c in candidates):
         if not goal.fits(shape) and shape != ours:
@@ -243,6 +244,14 @@ def _conversions(
                 "the conversion leaves traces that a detector may see"
             )
     return found
+
+
+def _first_shape(source: ImageSource) -> tuple[int, ...]:
+    """(H, W, C) of the first image that can be read."""
+    for index in range(len(source)):
+        with suppress(DataError):
+            return source.image(index).shape
+    raise DataError("images", f"{source.name}: none readable", "check the path and the files")
 
 
 def _size(shape: Sequence[int]) -> str:
