@@ -36,7 +36,7 @@ class Other(nn.Module):
         self.modes = []
 
     def forward(self, images):
-        self.modes.append(self.training)
+        self.modes.append((self.training, torch.is_grad_enabled()))
         return self.top(self.drop(torch.tanh(self.widen(self.inner(images.mean((2, 3)))))))
 
 
@@ -71,7 +71,7 @@ def test_the_callers_state_comes_back_and_plays_no_part(training):
     model.inner.training = not training
     found = collect(model, source(), PLAIN)
     assert (model.training, model.inner.training) == (training, not training)
-    assert model.modes == [False]
+    assert model.modes == [(False, False)]
     again = collect(model.eval(), source(), PLAIN)
     assert np.array_equal(found.run.parts["features"], again.run.parts["features"])
     assert not any(m._forward_pre_hooks for m in model.modules())

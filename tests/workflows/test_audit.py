@@ -14,7 +14,7 @@ from rmeeto.evaluation import auroc, fpr95_id_positive
 from rmeeto.reporting import RunRecord
 from rmeeto.scores import SCORES, GradientScore
 from rmeeto.workflows import audit_run, list_run, options
-from rmeeto.workflows.auditing import outputs
+from rmeeto.workflows.auditing import inputs, outputs
 from rmeeto.workflows.options import TIER_1
 from rmeeto.workflows.setup import deployed_fingerprint
 from rmeeto.workflows.ui import Silent
@@ -136,6 +136,23 @@ def test_numbers_are_those_of_the_kept_outputs(pair, model, data, sets):
     (row,) = rows(record, measure="id_rejected", score="energy")
     assert row["A"] == pytest.approx(100 * (inside > level).mean())
     assert row["B"] == pytest.approx(100 * (other > level).mean())
+    outside = [v for (who, n, _), v in energy.items() if who != own and n == 30]
+    found = [r["B"] for r in rows(record, measure="ood_accepted", score="energy")]
+    assert sorted(found) == pytest.approx(sorted(100 * (o <= level).mean() for o in outside))
+
+
+def test_averages_are_means_over_the_sets_of_a_kind(model, data, sets, tmp_path):
+    both = tuple("near:" + entry.partition(":")[2] for entry in sets)
+    record = rmeeto.audit(model, r=4, data=str(data), ood=both, out=tmp_path, **QUICK)
+    for measure in ("auroc", "fpr95_id_positive"):
+        lines = rows(record, measure=measure, score="energy")
+        mean, parts = lines[-1], lines[:-1]
+        assert [r["set"][:5] for r in lines] == ["near:", "near:", "near "]
+        for column in ("A", "B", "B − A"):
+            assert mean[column] == pytest.approx(np.mean([r[column] for r in parts]))
+        short = {"auroc": "near_auroc@energy", "fpr95_id_positive": "near_fpr95@energy"}[measure]
+        assert record.metric(short, "B").value == pytest.approx(mean["B"])
+        assert mean["low"] <= mean["B − A"] <= mean["high"]
 
 
 def test_another_choice_of_scores_reads_the_cache(pair, model, data, sets, passes):
@@ -281,6 +298,15 @@ def test_an_ood_set_of_id_classes_is_refused_and_a_shared_one_named(model, data,
     assert any("1 classes" in w and "None" in w for w in record.warnings)
 
 
+def test_numbered_classes_are_no_names(tmp_path):
+    """Neither set names its classes: 0 and 1 in both says nothing, and that is said."""
+    inside = archive(tmp_path / "inside.npz", count=80, classes=None, seed=1)
+    other = archive(tmp_path / "other.npz", classes=None)
+    record = rmeeto.audit("vim_test", data=str(inside), ood=(f"far:{other}",), out=tmp_path / "a", **QUICK)
+    assert any("without names" in w for w in record.warnings)
+    assert not any("bear the name" in w for w in record.warnings)
+
+
 def test_another_size_and_colour_and_no_names_are_stated(model, data, tmp_path):
     small = archive(tmp_path / "small.npz", side=20, grey=True, classes=None)
     record = rmeeto.audit(model, data=str(data), ood=(f"far:{small}",), out=tmp_path / "a", **QUICK)
@@ -352,6 +378,9 @@ def test_a_folder_of_images_is_an_ood_set(model, data, tmp_path):
     far = (f"far:{tmp_path / 'trees'}",)
     record = rmeeto.audit(model, ood=far, limit=10, out=tmp_path / "a", **QUICK, data=str(data))
     assert any(t.title == "far: trees (10 images)" for t in record.tables)
+    given = rmeeto.workflows.flat_options(options.AuditOptions, {"ood": far, "limit": 10, "data": str(data)})
+    (trees,) = inputs.open_images(given).outliers
+    assert np.bincount(trees.source.labels).tolist() == [5, 5]
     (tmp_path / "trees" / "elm" / "7.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(rmeeto.RmeetoError, match="corrupt"):
         rmeeto.audit(model, ood=far, out=tmp_path / "b", **QUICK, data=str(data))
