@@ -35,6 +35,7 @@ _PUBLIC = {
     "count_flops": "rmeeto.profiling",
     "RunRecord": "rmeeto.reporting",
     "write_report": "rmeeto.reporting",
+    "audit": "rmeeto.workflows",
     "rebuild": "rmeeto.workflows",
     "ops": "rmeeto.ops",
     "RmeetoError": "rmeeto.errors",
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from .reporting import RunRecord, write_report
     from .retrain import Recipe
     from .tokens import Plan, Reduction, Schedule, TokenState, reduce_, restore_
-    from .workflows import rebuild
+    from .workflows import audit, rebuild
 
 
 def __getattr__(name: str):

@@ -32,6 +32,7 @@ PINNED = {
     "count_flops",
     "RunRecord",
     "write_report",
+    "audit",
     "rebuild",
     "ops",
     "RmeetoError",

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from rmeeto.data import ArraySource, Preprocessing
+from rmeeto.errors import DataError
 from rmeeto.profiling import ImageInput, NoiseInput
 
 
@@ -25,3 +26,11 @@ def test_images_are_preprocessed_and_start_over():
     assert make.name == "images of steps"
     assert (make(7)[:, 0, 0, 0] * 255).round().tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert make(2).shape == (2, 1, 4, 4)
+
+
+def test_a_corrupt_image_among_those_to_time_is_left_out():
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2)
+    broken = {0: DataError("an image", "#0", "broken on purpose")}
+    source = ArraySource(images, np.zeros(3, np.int64), ["a"], "steps", "0" * 16, broken)
+    make = ImageInput(source, Preprocessing(4, 1, mean=(0.0,), std=(1.0,)))
+    assert (make(3)[:, 0, 0, 0] * 255).round().tolist() == [1, 2, 1]

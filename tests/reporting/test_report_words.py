@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from rmeeto.reporting import LayerTokens, Metric, RunRecord
+from rmeeto.reporting import LayerTokens, Metric, RunRecord, Table
 from rmeeto.reporting.headline import headline, merged_share
+from rmeeto.reporting.html import report_html
 from rmeeto.reporting.measures import MEASURES, before_after, label, other_groups
 from rmeeto.reporting.numbers import change, decimals, duration, number, plain_text, with_unit
+from rmeeto.reporting.render import render_text
 
 
 def plain(text: str) -> str:
@@ -186,3 +188,43 @@ def test_labels():
 def test_unknown_value_shows_a_dash(full_record):
     broken = dataclasses.replace(full_record, metrics=[Metric("top1", None, "%", group="baseline")])
     assert before_after(broken).sections[0].rows[0].cells[0].value == "–"
+
+
+def test_two_models_lie_side_by_side_with_a_verdict():
+    change = {"low": 0.5, "high": 1.5, "group": "B − A"}
+    metrics = [
+        Metric("top1", 90.0, "%", low=89, high=91, group="A"),
+        Metric("top1", 91.0, "%", low=90, high=92, group="B"),
+        Metric("top1", 1.0, "points", **change),
+        Metric("nll", 0.31, "nats", "lower", 0.29, 0.33, group="A"),
+        Metric("nll", 1.0, "nats", "lower", **change),
+        Metric("far_auroc@msp", 0.1, "points", low=-1, high=1, group="B − A"),
+        Metric("far_fpr95@msp", None, "points", "lower", group="B − A"),
+    ]
+    table = before_after(RunRecord("audit", metrics=metrics))
+    assert (table.title, table.stages) == ("Side by side", ("A", "B", "B − A, paired"))
+    rows = {(s.title.split(":")[0], row.label): row.cells for s in table.sections for row in s.rows}
+    top1, nll = rows["Accuracy", "Top-1"], rows["Calibration", "Negative log-likelihood"]
+    assert [c.change for c in top1] == ["", "", "better"]
+    assert (top1[2].better, nll[2].better, nll[1]) == (True, False, None)
+    assert nll[2].value.startswith("+")
+    (auroc,) = (
+        cells for (title, name), cells in rows.items() if name == "msp" and "found" in title
+    )
+    assert (auroc[2].change, auroc[2].better) == ("same within interval", None)
+    unknown = next(
+        cells for (title, _), cells in rows.items() if title.startswith("Far OOD accepted")
+    )
+    assert unknown[2].change == "not measured"
+    text = render_text(RunRecord("audit", metrics=metrics))
+    assert "better)" in text
+
+
+def test_a_folded_table_is_named_in_the_terminal_and_shown_in_the_report():
+    table = Table("Every number", ("a",), ((12345,),), folded=True)
+    record = RunRecord("x", tables=(table,))
+    assert "Every number: 1 rows" in render_text(record)
+    assert "12345" not in render_text(record)
+    page = report_html(record)
+    assert "12345" in page
+    assert "<details>" in page

@@ -69,6 +69,12 @@ def check_share(value: float, name: str, usual: str) -> None:
         raise ConfigError(f"{name} between 0 and 1", str(value), f"{usual} is the usual one")
 
 
+def check_draws(n: int) -> None:
+    """Raise a `ConfigError` unless a bootstrap is asked for at least one draw."""
+    if n < 1:
+        raise ConfigError("one draw or more", str(n), "1000 is the usual number")
+
+
 def share_ties(values: Vector, keys: Vector) -> Vector:
     """``values`` averaged over images of equal key, so that no result depends on their order."""
     _, group, size = np.unique(keys, return_inverse=True, return_counts=True)

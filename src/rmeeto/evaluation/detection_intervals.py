@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ShapeError, unknown_name
-from .checks import check_share, flag_vector, score_vector
+from ..errors import ShapeError, unknown_name
+from .checks import check_draws, check_share, flag_vector, score_vector
 from .detection import DetectionScores
 from .estimates import Estimate
 from .intervals import Interval
@@ -146,8 +146,7 @@ def _groups(scores: DetectionScores) -> Groups:
 
 
 def _check(metrics: Sequence[str], n: int, models: Sequence[DetectionScores]) -> None:
-    if n < 1:
-        raise ConfigError("one draw or more", str(n), "1000 is the usual number")
+    check_draws(n)
     for name in metrics:
         if name not in METRICS:
             raise unknown_name("detection metric", name, METRICS)

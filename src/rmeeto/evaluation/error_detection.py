@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import flag_vector, score_vector
+from .checks import check_draws, flag_vector, score_vector
 from .estimates import Estimate
 from .ranking import METRICS, Counts, Groups
 
@@ -27,11 +27,12 @@ def error_detection(
         Fraction in [0, 1]; NaN in draws (and as the value) without a wrong or a right answer.
 
     Raises:
-        ShapeError: as `auroc`, or ``correct`` of another length.
+        ShapeError: as `auroc`, or ``correct`` of another length. ConfigError: n < 1.
 
     Source: Hendrycks & Gimpel 2017, "A Baseline for Detecting Misclassified and
     Out-of-Distribution Examples", section 3.
     """
+    check_draws(n)
     scores = score_vector(uncertainty, "uncertainty")
     right = flag_vector(correct, len(scores), "correct")
     _, places = np.unique(scores, return_inverse=True)

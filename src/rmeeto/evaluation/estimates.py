@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShapeError
-from .checks import check_share
+from .checks import check_draws, check_share
 from .intervals import Interval
 
 _SCALE = {"%": 100.0, "pt": 100.0}
@@ -78,11 +78,15 @@ def estimate(
     Returns:
         The statistic of all images, with its draws.
 
+    Raises:
+        ConfigError: n < 1.
+
     Example:
         >>> right = np.array([True, False, True, True])
         >>> estimate(lambda picks: right[picks].mean(), 4, n=10).value
         0.75
     """
+    check_draws(n)
     rng, everything = np.random.default_rng(seed), np.arange(images)
     draws = [float(statistic(rng.integers(0, images, images))) for _ in range(n)]
     return Estimate(float(statistic(everything)), np.array(draws))

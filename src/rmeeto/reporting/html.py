@@ -14,7 +14,7 @@ from .bars import bars, tokens
 from .charts import Chart, assign_colours, both_sizes, plot
 from .curves import stage_chart, training_charts
 from .headline import headline, merged_share
-from .measures import STAGES, before_after, other_groups
+from .measures import PAIR, STAGES, before_after, other_groups
 from .numbers import THIN, duration, number, plain_text
 from .record import LayerTokens, MergePicture, MergeView, RunRecord, Series
 from .scales import Size
@@ -148,9 +148,13 @@ def _layers(record: RunRecord) -> dict[str, Any] | None:
     share = merged_share(record)
     note = f"{number(100 * share, 0)}{THIN}% fewer, on average over the blocks." if share else ""
     title = "Tokens in each block"
-    stages = [(STAGES.get(s.name, s.name).lower(), s.tokens) for s in record.tokens_per_layer]
+    stages = [(_layer_name(s.name), s.tokens) for s in record.tokens_per_layer]
     named = [LayerTokens(name, counts) for name, counts in stages]
     return _figure(title, lambda size: tokens(named, title, size), note)
+
+
+def _layer_name(name: str) -> str:
+    return name if name in PAIR else STAGES.get(name, name).lower()
 
 
 def _picture(picture: MergePicture) -> dict[str, Any]:

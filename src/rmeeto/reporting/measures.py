@@ -15,7 +15,8 @@ STAGES = {
     "retrained": "Re-trained",
 }
 
-PAIR = {"A": "A", "B": "B", "B − A": "B − A, paired"}
+_CHANGE = "B − A"
+PAIR = {"A": "A", "B": "B", _CHANGE: f"{_CHANGE}, paired"}
 """Groups of an audit: one model, or two and their paired change, whose verdict is shown."""
 
 MEASURES = {
@@ -31,6 +32,7 @@ MEASURES = {
     "ece": ("Calibration", "Calibration error (ECE)"),
     "adaptive_ece": ("Calibration", "Calibration error, equal bins"),
     "error_auroc": ("Own errors found: AUROC, right against wrong answers", "AUROC"),
+    "id_rejected": ("ID images rejected at the threshold that accepts 95 % in A", "Rejected"),
     "near_auroc": ("Near OOD found: AUROC, mean of sets", "AUROC"),
     "near_fpr95": ("Near OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
     "far_auroc": ("Far OOD found: AUROC, mean of sets", "AUROC"),
@@ -177,7 +179,8 @@ def _half_width(metric: Metric) -> float | None:
 
 
 def _cell(metric: Metric, base: Metric | None, digits: int) -> Cell:
-    signed, sign = metric.unit == "points", "×" if metric.unit == "×" else ""
+    signed = metric.unit == "points" or metric.group == _CHANGE
+    sign = "×" if metric.unit == "×" else ""
     interval = ""
     if metric.low is not None and metric.high is not None:
         apart = " to " if signed or metric.low < 0 else "–"
@@ -192,7 +195,7 @@ def _against(metric: Metric, base: Metric | None) -> tuple[str, bool | None]:
 
     The paired change of an audit has its verdict there.
     """
-    if metric.group == "B − A":
+    if metric.group == _CHANGE:
         verdict = change_verdict(metric.low, metric.high, metric.direction)
         return verdict, None if verdict == SAME else verdict == BETTER
     ours, theirs = metric.value, base.value if base else None

@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ..errors import unknown_name
-from .options import RebuildOptions
+from .options import AuditOptions, RebuildOptions
 
 if TYPE_CHECKING:
     from ..reporting import RunRecord
 
-__all__ = ["flat_options", "rebuild"]
+__all__ = ["audit", "flat_options", "rebuild"]
 
 
 def rebuild(**settings: Any) -> RunRecord:
@@ -30,6 +30,25 @@ def rebuild(**settings: Any) -> RunRecord:
     from .rebuild_run import run
 
     return run(flat_options(RebuildOptions, settings))
+
+
+def audit(*models: str, **settings: Any) -> RunRecord:
+    """What a model knows about what it does not know, and what a change of it did to that.
+
+    Args:
+        models: A, and B if two are to be compared: saved folders, "demo" (the default) or names.
+        settings: any flag of `rmeeto audit` under its own name: ``data``, ``ood``, ``scores``,
+            ``r``, ``limit``, ``out``, …
+
+    Returns:
+        The record; figures of A, of B and of the paired change in groups "A", "B" and "B − A".
+
+    Raises:
+        RmeetoError: with three lines that say what to change.
+    """
+    from .audit_run import run
+
+    return run(flat_options(AuditOptions, {"models": models or ("demo",), **settings}))
 
 
 def flat_options(cls: type, settings: dict[str, Any]) -> Any:

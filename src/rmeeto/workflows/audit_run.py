@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import fingerprint
 from ..data import ImageSource, low_level
+from ..evaluation.checks import check_draws
 from ..reporting import LayerTokens, Metric, RunRecord, Table
 from ..scores import SCORES, GradientScore
 from . import measure
@@ -68,6 +69,7 @@ def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
 
 def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
     settle(options.run)
+    check_draws(options.draws)
     names = inputs.chosen_scores(options)  # what can't work should fail before the work
     images = inputs.open_images(options)
     candidates = inputs.open_candidates(options, images, ui)
@@ -152,7 +154,7 @@ def _record(
     return start_record(
         "audit", audit.options, fingerprint([audit.folder.fingerprint, kept_with]),
         metrics=tables.metrics(found) + metrics, tables=shown, tokens_per_layer=layers,
-        skipped=_skipped(audit), warnings=notes + more + _few(audit), timings=timings,
+        skipped=_skipped(audit), warnings=notes + more + _missing(audit, found), timings=timings,
         headline=_headline(audit, found),
     )  # fmt: skip
 
@@ -199,17 +201,15 @@ def _skipped(audit: _Audit) -> dict[str, dict]:
     return {name: report for name, report in found.items() if report.get("count")}
 
 
-def _few(audit: _Audit) -> list[str]:
-    notes = (
-        []
-        if audit.images.outliers
-        else ["no OOD set was given: near: and far: figures are missing"]
-    )
-    if len(audit.candidates) == 2:
-        a, b = audit.candidates
-        notes += ["A and B are the same model with the same reduction"] * (
-            a.fingerprint == b.fingerprint
-        )
+def _missing(audit: _Audit, found: Sequence[Line]) -> list[str]:
+    """What the record does not say, or says of one model twice."""
+    notes = []
+    if not audit.images.outliers:
+        notes.append("no OOD set was given: near and far figures are missing")
+    if not any(line.measure == "error_auroc" for line in found):
+        notes.append("too few wrong or right answers to say which score finds the errors")
+    if len({c.fingerprint for c in audit.candidates}) < len(audit.candidates):
+        notes.append("A and B are the same model with the same reduction and preprocessing")
     return notes
 
 
@@ -218,8 +218,12 @@ def _headline(audit: _Audit, found: Sequence[Line]) -> str:
     top1 = next(line for line in found if line.measure == "top1")
     images = f"{len(audit.images.evaluation)} images and {len(audit.images.outliers)} OOD sets"
     if top1.change is None:
-        return f"{a}: {top1.a} top-1, audited on {images}."
-    told = f"B ({audit.candidates[1].title}) against A ({a}) on {images}: top-1 {top1.change} ({top1.verdict})"
+        return f"{a}: top-1 {tables.with_interval(top1.a)} %, audited on {images}."
+    change = tables.with_interval(top1.change, signed=True)
+    told = (
+        f"B ({audit.candidates[1].title}) against A ({a}) on {images}: "
+        f"top-1 {change} points, {top1.verdict}"
+    )
     sets = {outlier.title for outlier in audit.images.outliers}
     compared = Counter(x.verdict for x in found if x.part in sets and x.measure == "auroc")
     counted = ", ".join(f"{n} {verdict}" for verdict, n in compared.items())

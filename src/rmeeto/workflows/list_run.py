@@ -9,13 +9,14 @@ from ..data import AUGMENTS
 from ..reducers import REDUCERS
 from ..reporting import RunRecord, Table
 from ..retrain import PRESETS
+from ..scores import SCORES
 from .options import ListOptions
 from .record import start_record
 from .ui import Watcher
 
 
 def run(options: ListOptions, ui: Watcher | None = None) -> RunRecord:
-    """Models, reducers, recipes and augmentations whose names match the pattern."""
+    """Models, reducers, recipes, scores and augmentations whose names match the pattern."""
     kinds = {
         "Models": dict.fromkeys(list_models(), ""),
         "Reducers": {name: _first_line(REDUCERS.get(name)) for name in REDUCERS},
@@ -23,6 +24,7 @@ def run(options: ListOptions, ui: Watcher | None = None) -> RunRecord:
             name: f"{r.epochs} epochs, batch {r.batch_size}, lr {r.lr}"
             for name, r in PRESETS.items()
         },
+        "Scores": {name: _first_line(SCORES.get(name)) for name in SCORES},
         "Augmentations": dict.fromkeys(AUGMENTS, ""),
     }
     tables = []

@@ -264,7 +264,7 @@ class InspectOptions:
 
 @dataclass(frozen=True)
 class ListOptions:
-    """Models, reducers, recipes and data readers that are available."""
+    """Models, reducers, recipes, out-of-distribution scores and augmentations that are available."""
 
     pattern: str = "*"
     """Only names that match, such as "vim_*"."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,11 +94,11 @@ def open_images(options: AuditOptions) -> Images:
         raise DataError("ID images of two classes or more", given, "an audit needs all classes")
     fit = _part(splits.train, options.fit_images, seed)
     held_out = _part(splits.validation, options.fit_images, seed)
-    sources = [_part(open_test(spec), limit, seed) for _, spec in wanted]
+    sources = [open_test(spec) for _, spec in wanted]
     names = [source.name for source in sources]
     outliers = tuple(
-        OutlierSet(kind, source, source.name if names.count(source.name) == 1 else spec)
-        for (kind, spec), source in zip(wanted, sources, strict=True)
+        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec)
+        for (kind, spec), s in zip(wanted, sources, strict=True)
     )
     for outlier in outliers:
         _refuse_id_set(outlier, evaluation)
@@ -221,6 +222,11 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
             found.append(
                 f"{outlier.title}: {len(shared)} classes bear the name of ID classes ({named})"
             )
+        present = {outlier.source.classes[k] for k in np.unique(outlier.source.labels)}
+        if all(name.strip().isdigit() for name in present):
+            found.append(
+                f"{outlier.title}: classes without names; whether they are ID classes was not checked"
+            )
         found += _conversions(outlier, images.evaluation, candidates)
     return found
 
@@ -228,7 +234,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
 def _conversions(
     outlier: OutlierSet, inside: ImageSource, candidates: Sequence[Candidate]
 ) -> list[str]:
-    shape, ours = outlier.source.image(0).shape, inside.image(0).shape
+    shape, ours = _first_shape(outlier.source), _first_shape(inside)
     found = []
     for goal in dict.fromkeys(c.preprocessing for c in candidates):
         if not goal.fits(shape) and shape != ours:
@@ -238,6 +244,14 @@ def _conversions(
                 "the conversion leaves traces that a detector may see"
             )
     return found
+
+
+def _first_shape(source: ImageSource) -> tuple[int, ...]:
+    """(H, W, C) of the first image that can be read."""
+    for index in range(len(source)):
+        with suppress(DataError):
+            return source.image(index).shape
+    raise DataError("images", f"{source.name}: none readable", "check the path and the files")
 
 
 def _size(shape: Sequence[int]) -> str:

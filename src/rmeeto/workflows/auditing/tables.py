@@ -11,6 +11,7 @@ from ...evaluation.detection import DetectionScores
 from ...evaluation.intervals import Interval
 from ...reporting import Metric, Table
 from ...reporting.numbers import MINUS, number
+from ...reporting.verdicts import SAME
 from .inputs import OutlierSet
 from .lines import Line, average
 from .outputs import Scored
@@ -41,14 +42,17 @@ def _of_models(name: str, line: Line) -> list[Metric]:
     columns = {"A": line.a, "B": line.b, "B − A": line.change}
     return [
         Metric(
-            name, i.value, _UNITS.get(i.unit, i.unit), line.direction, i.low, i.high, group=group
+            name,
+            i.value,
+            "points" if i.unit == "pt" else i.unit,
+            line.direction,
+            i.low,
+            i.high,
+            group=group,
         )
         for group, i in columns.items()
         if i is not None
     ]
-
-
-_UNITS = {"pt": "points"}
 
 
 def set_tables(lines: Sequence[Line], outliers: Sequence[OutlierSet]) -> list[Table]:
@@ -61,27 +65,29 @@ def _set_table(lines: Sequence[Line], outlier: OutlierSet) -> Table:
     scores = list(dict.fromkeys(x.score for x in lines))
     paired = any(x.b is not None for x in lines)
     rows = [(s, *(cell for m in _SHOWN for cell in _shown(by_score[s, m]))) for s in scores]
-    titles = ("{} A", "{} B", "B − A", "") if paired else ("{} A",)
-    columns = ["score"]
-    for word in _SHOWN.values():
-        columns += [t.format(word) for t in titles]
+    titles = ("{} A", "B", "B − A", "") if paired else ("{}",)
+    columns = ["score", *(t.format(word) for word in _SHOWN.values() for t in titles)]
     title = f"{outlier.title} ({len(outlier.source)} images)"
     return Table(title, tuple(columns), tuple(rows), note=_SET_NOTE)
 
 
 _SET_NOTE = (
-    "Percent, with 95 % intervals over images; B − A in points, on the same images. AUROC: 50 is chance, "
-    "more is better. FPR95: share of OOD images accepted where 95 % of ID images are, less is better."
+    "Percent, B − A in points on the same images, in brackets the 95 % interval over images; same: it holds 0. "
+    "AUROC: 50 is chance, more is better. FPR95: OOD images accepted where 95 % of ID images are, less is better."
 )
 
 
 def _shown(line: Line) -> tuple[str, ...]:
+    """One model's value with its interval; or both values, the change with its interval, a verdict."""
     if line.b is None or line.change is None:
-        return (_text(line.a),)
-    return _text(line.a), _text(line.b), _text(line.change, signed=True), line.verdict
+        return (with_interval(line.a),)
+    word = "same" if line.verdict == SAME else line.verdict
+    values = (number(interval.value, 1) for interval in (line.a, line.b))
+    return *values, with_interval(line.change, signed=True), word
 
 
-def _text(interval: Interval, signed: bool = False) -> str:
+def with_interval(interval: Interval, signed: bool = False) -> str:
+    """Value and ends with one digit after the point, such as "91.0 (90.1–91.8)"."""
     value, low, high = (number(x, 1, signed) for x in (interval.value, interval.low, interval.high))
     apart = " to " if signed or MINUS in low else "–"
     return f"{value} ({low}{apart}{high})"
@@ -96,7 +102,10 @@ def full_table(lines: Iterable[Line]) -> Table:
          *_ends(x.change), x.verdict)
         for x in lines
     )  # fmt: skip
-    note = "fpr95_id_positive: OOD accepted where 95 % of ID are; fpr95_ood_positive: ID rejected where 95 % of OOD are."
+    note = (
+        "fpr95_id_positive: OOD accepted where 95 % of ID are; fpr95_ood_positive: ID rejected where "
+        "95 % of OOD are. Of lines that are the same in truth, one in twenty differs by chance."
+    )
     return Table("All measures", columns, rows, note, folded=True)
 
 
@@ -113,7 +122,7 @@ def class_table(models: Sequence[Scored], classes: Sequence[str]) -> Table:
     accuracy = [per_class_accuracy(m.inside.logits, m.inside.labels) for m in models]
     images = np.bincount(labels, minlength=len(accuracy[0]))
     rows = []
-    for k in np.flatnonzero(images):
+    for k in np.flatnonzero(images).tolist():
         values = [float(a[k]) for a in accuracy]
         rows.append(
             (
@@ -130,7 +139,8 @@ def class_table(models: Sequence[Scored], classes: Sequence[str]) -> Table:
 
 def flip_table(before: Scored, after: Scored) -> Table:
     """How many answers changed, by kind."""
-    found = flips(*(m.inside.logits.argmax(1) for m in (before, after)), before.inside.labels)
+    a, b = (m.inside.logits.argmax(1) for m in (before, after))
+    found = flips(a, b, before.inside.labels)
     kinds = {
         "right in A, wrong in B": found.correct_to_wrong,
         "wrong in A, right in B": found.wrong_to_correct,
@@ -149,8 +159,7 @@ def transfer_table(lines: Sequence[Line]) -> Table:
         "changed under a detector. Percent of images; less is better in both."
     )
     columns = ("score", "images", "share", "A", "B", "B − A", "")
-    folded = True if len(rows) > 40 else None
-    return Table("A's threshold kept on B", columns, rows, note, folded)
+    return Table("A's threshold kept on B", columns, rows, note, folded=True)
 
 
 _WORDS = {"id_rejected": "rejected", "ood_accepted": "accepted"}
@@ -171,7 +180,7 @@ def low_level_table(
             (found,) = detection_estimates(pair, ("auroc",), seed, draws, stream=k)
             area = found["auroc"].interval("%")
             either_way = max(area.value, 100 - area.value)
-            rows.append((outlier.title, name, _text(area), either_way))
+            rows.append((outlier.title, name, with_interval(area), either_way))
             if either_way >= _TOLD_APART:
                 notes.append(
                     f"{outlier.title}: {name} of the raw images alone has an AUROC of "
