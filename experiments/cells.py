@@ -117,8 +117,8 @@ class Host:
 FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
 EARLY_RS = {"fashion": (45, 80), "cifar10": (12, 20)}
 LONG: dict[str, Any] = {
-    "data_fraction": 1.0, "epochs": 4.0, "augment": {"crop": "none", "hflip": 0.5}, "views": 2,
-    "distill_weight": 4.0, "ema_decay": 0.995,
+    "data_fraction": 1.0, "epochs": 4.0, "augment": {"crop": "none", "hflip": 0.5}, "views": None,
+    "lr": 5e-4, "distill_weight": 4.0, "ema_decay": 0.998,
 }  # fmt: skip
 """The demo's re-training, some minutes on one core: what merging once, early, is worth."""
 EXTREME_R = 30

@@ -74,3 +74,14 @@ def test_derived_outliers_of_images_of_several_sizes():
     source = Sizes(np.zeros((4, 8, 8), np.uint8), np.zeros(4, int))
     shapes = [DerivedOutliers(source).image(i).shape for i in range(4)]
     assert shapes == [(8, 8, 3), (8, 8, 3), (11, 10, 3), (12, 8, 3)]
+
+
+def test_a_rebuild_can_end_with_an_audit(data, tmp_path):
+    settings = {**TINY, "trust": False, "audit": True, "ood": ("far:demo",), "limit": 24}
+    record = rmeeto.rebuild(**settings, data=str(data), out=tmp_path)
+    audit = json.loads((tmp_path / "audit" / "record.json").read_text())
+    assert [t.title for t in record.tables] == [t["title"] for t in audit["tables"]]
+    assert audit["config"]["ood"] == ["far:demo"]
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    with pytest.raises(ConfigError, match="--audit"):
+        rmeeto.rebuild(**TINY, data=str(data), ood=("far:demo",), out=tmp_path / "no")

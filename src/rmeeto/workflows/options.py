@@ -163,6 +163,11 @@ class RebuildOptions:
     """record.json of `rmeeto evaluate` runs of unreduced siblings (other widths), for the gain over the size line."""
     pictures: int = 6
     """Images for which the report shows which patches merged."""
+    audit: bool = False
+    """Also audit the rebuilt model against the original (calibration, out-of-distribution detection; see
+    `rmeeto audit`), in the folder audit/ and in this report."""
+    ood: tuple[str, ...] = ()
+    """With --audit: image sets of other classes, each as near:DATA or far:DATA."""
 
 
 @dataclass(frozen=True)

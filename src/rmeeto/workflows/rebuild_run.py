@@ -20,9 +20,9 @@ from ..profiling import gain_over_size_line, peak_memory
 from ..reporting import Metric, Point, RunRecord, Series
 from ..retrain import Recipe, retrain
 from ..tokens import reduce_
-from . import measure
+from . import audit_run, measure
 from .folder import RunFolder
-from .options import RebuildOptions
+from .options import AuditOptions, RebuildOptions
 from .record import default_out, finish, start_record
 from .setup import Job, Splits, build_recipe, build_reducer, open_model, open_splits, settle
 from .training import watch
@@ -71,7 +71,8 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
     curve = _curve(run_, full)
     trained, history = _retrain(run_, reduced, full)
     _evaluate(run_, "retrained", trained)
-    return _report(run_, full, trained, curve, history, began)
+    audit = _audit(run_, full)
+    return _report(run_, full, trained, curve, history, audit, began)
 
 
 def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
@@ -83,6 +84,8 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
             "--method none",
             "use --method rmeeto, or `rmeeto evaluate`",
         )
+    if options.ood and not options.audit:
+        raise ConfigError("--ood", " ".join(options.ood), "it belongs to --audit; add that")
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
@@ -189,9 +192,26 @@ def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone
     return load_model(model_dir), history
 
 
+def _audit(run_: _Run, full: Backbone) -> RunRecord | None:
+    """The rebuilt model against the original, if that was asked for."""
+    options, path = run_.options, run_.folder.path
+    if not options.audit:
+        return None
+    if not (path / "baseline" / "config.json").exists():
+        save_model(full, path / "baseline", {"classes": run_.splits.train.classes})
+    return audit_run.run(
+        AuditOptions(
+            models=(str(path / "baseline"), str(path / "model")), data=options.data, ood=options.ood,
+            run=dataclasses.replace(options.run, out=path / "audit"),
+        ),
+        run_.ui,
+    )  # fmt: skip
+
+
 def _report(
-    run_: _Run, full: Backbone, trained: Backbone, curve: list[dict], history: dict, began: float
-) -> RunRecord:
+    run_: _Run, full: Backbone, trained: Backbone, curve: list[dict], history: dict,
+    audit: RunRecord | None, began: float,
+) -> RunRecord:  # fmt: skip
     options, folder = run_.options, run_.folder
     speed = folder.value("speed", lambda: measure.measure_speed(
         {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
@@ -207,7 +227,7 @@ def _report(
     record = start_record(
         "rebuild", options, folder.fingerprint, warnings=(*run_.job.warnings, *run_.notes), metrics=run_.metrics,
         series=_series(run_, curve), history=history["history"], tokens_per_layer=tokens,
-        skipped=run_.skipped,
+        skipped=run_.skipped, tables=() if audit is None else audit.tables,
         pictures=measure.pictures(trained, run_.splits.evaluation, run_.job.preprocessing, options.pictures),
         timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},
     )  # fmt: skip
