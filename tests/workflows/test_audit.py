@@ -261,6 +261,8 @@ def test_gradient_scores_come_on_request_and_share_a_pass(model, data, sets, tmp
     assert {r["score"] for r in rows(record, set="near average")} == {"msp", "odin", "adascale_a", "adascale_l"}
     # plain: test, OOD (train is not needed by msp); odin: 2; both adascale together: test, OOD, train
     assert len(passes) == 2 + 2 + 3
+    skipped = list((tmp_path / "stages").glob("outputs_*_skipped.json"))
+    assert len(skipped) == len(passes)  # none is made up for a pass that was not
     assert lines[1].startswith("gradient scores (adascale_a, adascale_l, odin) add up to")
 
 

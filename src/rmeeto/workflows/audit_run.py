@@ -216,7 +216,8 @@ def _missing(audit: _Audit, found: Sequence[Line]) -> list[str]:
 def _headline(audit: _Audit, found: Sequence[Line]) -> str:
     a = audit.candidates[0].title
     top1 = next(line for line in found if line.measure == "top1")
-    images = f"{len(audit.images.evaluation)} images and {len(audit.images.outliers)} OOD sets"
+    count = len(audit.images.outliers)
+    images = f"{len(audit.images.evaluation)} images and {count} OOD set{'s' * (count != 1)}"
     if top1.change is None:
         return f"{a}: top-1 {tables.with_interval(top1.a)} %, audited on {images}."
     change = tables.with_interval(top1.change, signed=True)

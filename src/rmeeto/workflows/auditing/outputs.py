@@ -78,7 +78,9 @@ class Keeper:
         return Kept(_outputs(found, ""), head, made_by, found["ids"])
 
     def skipped(self, candidate: Candidate, source: ImageSource) -> dict:
-        """The images of a pass that could not be read, for the record."""
+        """The images of a plain pass that could not be read, for the record; {} without a pass."""
+        if not self.is_kept(candidate, source):
+            return {}
         return self.folder.value(f"{self.stage(candidate, source, None)}_skipped", dict)
 
     def is_kept(self, candidate: Candidate, source: ImageSource) -> bool:
