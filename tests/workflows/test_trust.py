@@ -26,8 +26,14 @@ def test_without_outliers_they_are_made_and_the_record_says_so(data, tmp_path):
     assert all(0 <= row["detection"] <= 1 for row in rows if row["kind"] == "validated")
 
 
-def test_given_outliers_are_used(data, tmp_path):
-    record = rmeeto.rebuild(**TINY, data=str(data), outliers="demo", out=tmp_path)
+@pytest.mark.parametrize("kind", ["splits", "one file"])
+def test_given_outliers_are_used(data, tmp_path, kind):
+    outliers = "demo"
+    if kind == "one file":
+        outliers = str(tmp_path / "aux.npz")
+        images = np.random.default_rng(0).integers(0, 256, (90, 32, 32, 3), dtype=np.uint8)
+        np.savez(outliers, images=images, labels=np.zeros(90, int))
+    record = rmeeto.rebuild(**TINY, data=str(data), outliers=outliers, out=tmp_path / "run")
     assert not any("substitutes" in warning for warning in record.warnings)
 
 

@@ -39,7 +39,8 @@ def open_outliers(
         derived = DerivedOutliers(train, seed)
         return derived, (f"no --outliers: trained against {derived.name}, which are substitutes",)
     found = available_splits(options.outliers)
-    source = cache(open_source(options.outliers, "train" if "train" in found else found[0]))
+    split = "train" if "train" in found or not found else found[0]
+    source = cache(open_source(options.outliers, split))
     same = sorted({c.lower() for c in source.classes} & {c.lower() for c in train.classes})
     if same and not all(name.isdigit() for name in same):
         reason = "the model would unlearn its own classes; take these folders out"
