@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from .errors import unknown_name
+from .config import from_dict
+from .errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 
@@ -47,6 +48,20 @@ class Registry(Generic[T]):
         if name not in self._entries:
             raise unknown_name(self.kind, name, self._entries)
         return self._entries[name]
+
+    def build(self, values: dict[str, Any]) -> Any:
+        """An object of a registered dataclass from ``{"name": …, settings}``.
+
+        Raises:
+            UnknownNameError: if nothing has that name.
+            ConfigError: if there is no name, or a setting is unknown or out of range.
+        """
+        settings = dict(values)
+        name = settings.pop("name", None)
+        if not isinstance(name, str):
+            reason = f"add a name, one of {', '.join(self.names())}"
+            raise ConfigError(f"a {self.kind} from its settings", f"name={name!r}", reason)
+        return from_dict(self.get(name), settings)  # type: ignore[type-var]
 
     def names(self) -> list[str]:
         """All names, sorted."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rmeeto.config import from_dict, to_dict
-from rmeeto.errors import ConfigError
+from rmeeto.config import to_dict
 from rmeeto.registry import Registry
 from rmeeto.tokens import Reducer
 
@@ -19,12 +18,7 @@ def reducer_from_dict(values: dict[str, Any]) -> Reducer:
         UnknownNameError: if no reducer has that name.
         ConfigError: if there is no name, or a setting is unknown or out of range.
     """
-    settings = dict(values)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        reason = f"add a name, one of {', '.join(REDUCERS.names())}"
-        raise ConfigError("a reducer from its settings", f"name={name!r}", reason)
-    return from_dict(REDUCERS.get(name), settings)
+    return REDUCERS.build(values)
 
 
 def reducer_to_dict(config: Reducer) -> dict[str, Any]:

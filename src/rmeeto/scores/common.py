@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmeeto.config import from_dict
-from rmeeto.errors import ConfigError, ScoreError
+from rmeeto.errors import ScoreError
 from rmeeto.registry import Registry
 
 from .base import Score
@@ -51,12 +50,7 @@ def score_from_dict(values: dict[str, Any]) -> Score:
         UnknownNameError: if no score has that name.
         ConfigError: if there is no name, or a setting is unknown or out of range.
     """
-    settings = dict(values)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        reason = f"add a name, one of {', '.join(SCORES.names())}"
-        raise ConfigError("a score from its settings", f"name={name!r}", reason)
-    return from_dict(SCORES.get(name), settings)
+    return SCORES.build(values)
 
 
 def features_of(outputs: Outputs) -> Tensor:
