@@ -30,7 +30,7 @@ def test_row(name):
     _, family, kind, random, settings, what = ROWS[name]
     assert (family, kind, random) == (entry.family, entry.kind, "yes" if entry.random else "no")
     assert ("one channel" in what) == entry.colour
-    said = entry.body.__doc__ or ""
+    said = entry.body.__doc__ or ""  # a docstring says "… severities … are ours" where they are
     if family != "perspective":
         assert (settings == "published") == ("ours" not in said.partition("severit")[2])
 

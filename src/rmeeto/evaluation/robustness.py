@@ -115,7 +115,7 @@ def corruption_estimates(
 
     Returns:
         For each model one estimate a metric, fractions (1 = 100 %); lower is better. Resamples in
-        which the reference makes no error under a corruption are left out of intervals.
+        which a corruption costs the reference nothing are left out of intervals.
 
     Raises:
         UnknownNameError: another metric. ConfigError: n < 1.

@@ -75,7 +75,7 @@ def motion_blur(pixels: Pixels, setting: Setting, canvas: Canvas) -> Pixels:
 @corruption(
     "blur",
     ((0.05, 0.01), (0.10, 0.01), (0.15, 0.01), (0.20, 0.01), (0.25, 0.01)),
-    ((0.10, 0.01), (0.15, 0.01), (0.20, 0.02), (0.25, 0.02), (0.33, 0.03)),
+    ((0.10, 0.01), (0.15, 0.01), (0.20, 0.02), (0.25, 0.02), (0.30, 0.03)),
 )
 def zoom_blur(pixels: Pixels, setting: Setting, canvas: Canvas) -> Pixels:
     """A camera that moves ahead: the mean of ever larger images; setting: largest zoom − 1, step.
