@@ -1,6 +1,14 @@
 """Image sets, preprocessing, augmentation and batches; knows no model."""
 
 from .augment import AUGMENTS, Augment, RandAugment, get_augment
+from .corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    Corrupted,
+    Corruption,
+    corrupt,
+    corruption_names,
+)
 from .decode import decode_image
 from .loader import (
     Batch,
@@ -12,6 +20,7 @@ from .loader import (
 )
 from .low_level import LOW_LEVEL, low_level
 from .mixing import mix, soft_targets
+from .moebius import Moebius, moebius, perspective
 from .outliers import ID_OUTLIERS, DerivedOutliers, blend, fractal, id_outliers, jigsaw, noise
 from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
@@ -22,17 +31,22 @@ from .views import make_views
 
 __all__ = [
     "AUGMENTS",
+    "CORRUPTIONS",
     "ID_OUTLIERS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "LOW_LEVEL",
+    "SEVERITIES",
     "SOURCES",
     "ArraySource",
     "Augment",
     "Batch",
+    "Corrupted",
+    "Corruption",
     "DerivedOutliers",
     "EncodedSource",
     "ImageSource",
+    "Moebius",
     "Preprocessing",
     "RandAugment",
     "Reader",
@@ -44,6 +58,8 @@ __all__ = [
     "batches_per_epoch",
     "blend",
     "cache",
+    "corrupt",
+    "corruption_names",
     "decode_image",
     "epoch_order",
     "eval_batches",
@@ -55,8 +71,10 @@ __all__ = [
     "low_level",
     "make_views",
     "mix",
+    "moebius",
     "noise",
     "open_source",
+    "perspective",
     "soft_targets",
     "split_validation",
     "take",

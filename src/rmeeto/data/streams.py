@@ -23,6 +23,7 @@ class Stream(IntEnum):
     ERASE = 7
     SPLIT = 8
     OUTLIER = 9
+    CORRUPTION = 10
 
 
 def derive(*keys: ArrayLike) -> NDArray[np.uint64]:

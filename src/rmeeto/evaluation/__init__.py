@@ -15,6 +15,7 @@ from .calibration import (
 )
 from .classes import Flips, flips, per_class_accuracy, worst_class_accuracy
 from .collect import Collected, collect, head_of, tapped
+from .corrupted import measure_corruptions
 from .detection import (
     DetectionScores,
     EqualScoresWarning,
@@ -41,13 +42,25 @@ from .intervals import (
     paired_difference,
     wilson,
 )
+from .invariance import BatchInvariance, batch_order_invariance
 from .metrics import accuracies, accuracy, correct
+from .multilabel import real_accuracy, real_correct, real_difference
 from .predict import Predictions, predict
+from .robustness import (
+    ROBUSTNESS,
+    CorruptionErrors,
+    corruption_differences,
+    corruption_estimates,
+    corruption_intervals,
+)
 from .selective import CascadeCurve, RiskCoverage, aurc, cascade_curve, risk_coverage
 
 __all__ = [
+    "ROBUSTNESS",
+    "BatchInvariance",
     "CascadeCurve",
     "Collected",
+    "CorruptionErrors",
     "DetectionScores",
     "EqualScoresWarning",
     "Estimate",
@@ -68,6 +81,7 @@ __all__ = [
     "aupr_out",
     "aurc",
     "auroc",
+    "batch_order_invariance",
     "bootstrap",
     "bootstrap_median",
     "brier",
@@ -75,6 +89,9 @@ __all__ = [
     "choose_ratio",
     "collect",
     "correct",
+    "corruption_differences",
+    "corruption_estimates",
+    "corruption_intervals",
     "detection_differences",
     "detection_error",
     "detection_estimates",
@@ -91,11 +108,15 @@ __all__ = [
     "image_brier",
     "image_nll",
     "mean_and_interval",
+    "measure_corruptions",
     "nll",
     "oscr",
     "paired_difference",
     "per_class_accuracy",
     "predict",
+    "real_accuracy",
+    "real_correct",
+    "real_difference",
     "risk_coverage",
     "tapped",
     "threshold_at",
