@@ -120,7 +120,7 @@ LONG: dict[str, Any] = {
     "data_fraction": 1.0, "epochs": 4.0, "augment": {"crop": "none", "hflip": 0.5}, "views": None,
     "lr": 5e-4, "distill_weight": 4.0, "ema_decay": 0.998,
 }  # fmt: skip
-"""The demo's re-training, some minutes on one core: what merging once, early, is worth."""
+"""Like the demo's re-training, some minutes on one core: what merging once, early, is worth."""
 EXTREME_R = 30
 """Beyond the paper: two tokens are left, where a re-training has most to recover."""
 KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)
