@@ -8,8 +8,8 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r47.toml --minutes 7.5 \
-	  --r 47 --sites 1, --metric b --curve 16 32 47 64 80 --out runs/demo
+	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r45.toml --minutes 7.5 \
+	  --r 45 --sites 1, --metric b --curve 15 30 45 60 75 --out runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python tools/run_tests.py
