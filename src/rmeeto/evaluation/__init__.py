@@ -15,7 +15,13 @@ from .calibration import (
 )
 from .classes import Flips, flips, per_class_accuracy, worst_class_accuracy
 from .collect import Collected, collect, head_of, tapped
-from .corrupted import measure_corruptions
+from .corrupted import (
+    corrupted_sets,
+    first_image,
+    gather_errors,
+    measure_corruptions,
+    names_for,
+)
 from .detection import (
     DetectionScores,
     EqualScoresWarning,
@@ -89,6 +95,7 @@ __all__ = [
     "choose_ratio",
     "collect",
     "correct",
+    "corrupted_sets",
     "corruption_differences",
     "corruption_estimates",
     "corruption_intervals",
@@ -100,15 +107,18 @@ __all__ = [
     "ece_of",
     "error_detection",
     "estimate",
+    "first_image",
     "fit_temperature",
     "flips",
     "fpr95_id_positive",
     "fpr95_ood_positive",
+    "gather_errors",
     "head_of",
     "image_brier",
     "image_nll",
     "mean_and_interval",
     "measure_corruptions",
+    "names_for",
     "nll",
     "oscr",
     "paired_difference",

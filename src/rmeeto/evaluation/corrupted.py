@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,27 +41,69 @@ def measure_corruptions(
         UnknownNameError, ConfigError, DataError, ShapeError: as `Corrupted` and `predict`; an image
             that can be read in one pass and not in another.
     """
-    names = _names(source) if names is None else list(names)
-    cells = [(name, s, Corrupted(source, name, s, seed)) for name in names for s in severities]
-    clean = predict(model, source, preprocessing, batch_size, workers)
+    names = names_for(source) if names is None else list(names)
+
+    def wrong(images: ImageSource) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        found = predict(model, images, preprocessing, batch_size, workers)
+        return ~found.correct(), found.ids
+
+    cells = corrupted_sets(source, names, severities, seed)
+    return gather_errors(source, cells, wrong, on_progress)
+
+
+Cells = Mapping[tuple[str, int], ImageSource]
+"""(name of a corruption, severity) → the corrupted images."""
+
+
+def corrupted_sets(
+    source: ImageSource, names: Sequence[str], severities: Sequence[int], seed: int = 0
+) -> Cells:
+    """A source under every corruption at every severity (arguments as `measure_corruptions`)."""
+    return {(name, s): Corrupted(source, name, s, seed) for name in names for s in severities}
+
+
+def gather_errors(
+    source: ImageSource,
+    cells: Cells,
+    wrong: Callable[[ImageSource], tuple[NDArray[np.bool_], NDArray[np.int64]]],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> CorruptionErrors:
+    """Errors on a source and its corrupted sets, however they are found.
+
+    Args:
+        source: the images as they are.
+        cells: as `corrupted_sets` makes them, of that source.
+        wrong: images → (n,) whether each is classified wrongly, and (n,) its position.
+        on_progress: as `measure_corruptions`.
+
+    Raises:
+        DataError: an image that can be read in one pass and not in another.
+    """
+    clean, ids = wrong(source)
     found: dict[str, list[NDArray[np.bool_]]] = {}
-    for done, (name, severity, corrupted) in enumerate(cells, 1):
-        seen = predict(model, corrupted, preprocessing, batch_size, workers)
-        if not np.array_equal(seen.ids, clean.ids):
+    for done, ((name, severity), corrupted) in enumerate(cells.items(), 1):
+        flags, seen = wrong(corrupted)
+        if not np.array_equal(seen, ids):
             why = "every pass must read the same images; check the disk and try again"
-            raise DataError("one set of images", f"{name} {severity}: {len(seen.ids)} read", why)
-        found.setdefault(name, []).append(~seen.correct())
+            raise DataError("one set of images", f"{name} {severity}: {len(seen)} read", why)
+        found.setdefault(name, []).append(flags)
         if on_progress:
             on_progress(1 + done, 1 + len(cells))
-    wrong = {name: np.stack(rows) for name, rows in found.items()}
-    return CorruptionErrors(~clean.correct(), wrong, clean.ids)
+    return CorruptionErrors(clean, {name: np.stack(rows) for name, rows in found.items()}, ids)
 
 
-def _names(source: ImageSource) -> list[str]:
-    """Common corruptions for the channels of the first readable image."""
+def names_for(source: ImageSource, family: str = "common") -> list[str]:
+    """Corruptions of a family that the first readable image's channels can take.
+
+    Raises:
+        UnknownNameError: another family. DataError: no image can be read.
+    """
+    return corruption_names(family, first_image(source).shape[2])
+
+
+def first_image(source: ImageSource) -> NDArray[np.uint8]:
+    """The first image that can be read, uint8 (H, W, C); a `DataError` if there is none."""
     for index in range(len(source)):
-        try:
-            return corruption_names("common", source.image(index).shape[2])
-        except DataError:
-            continue
-    raise DataError("an image", f"{source.name}: none readable", "check the path and the files")
+        with suppress(DataError):
+            return source.image(index)
+    raise DataError("images", f"{source.name}: none readable", "check the path and the files")

@@ -66,6 +66,10 @@ class CorruptionErrors:
 Table = NDArray[np.float64]  # (draws, 1 + corruptions): mean errors, fractions
 
 
+def _clean_error(own: Table, reference: Table) -> NDArray[np.float64]:
+    return own[:, 0]
+
+
 def _mean_error(own: Table, reference: Table) -> NDArray[np.float64]:
     return own[:, 1:].mean(1)
 
@@ -85,6 +89,7 @@ def _ratio(above: Table, below: Table) -> NDArray[np.float64]:
 
 
 ROBUSTNESS: dict[str, Callable[[Table, Table], NDArray[np.float64]]] = {
+    "clean_error": _clean_error,
     "mean_error": _mean_error,
     "mce": _mce,
     "relative_mce": _relative_mce,
@@ -101,8 +106,8 @@ def corruption_estimates(
 ) -> list[dict[str, Estimate]]:
     """Robustness of several models, with resamples that take the same images for all of them.
 
-    Per corruption c the error ``E_c`` is the mean over severities and images. Then
-    ``mean_error = mean_c E_c``, ``mce = mean_c (Σ_s E_sc / Σ_s E_sc of the reference)`` and
+    Per corruption c the error ``E_c`` is the mean over severities and images; ``clean_error`` is that
+    without any. Then ``mean_error = mean_c E_c``, ``mce = mean_c (Σ_s E_sc / Σ_s E_sc of the reference)`` and
     ``relative_mce = mean_c (Σ_s (E_sc − E_clean) / Σ_s (E_sc − E_clean) of the reference)``. The
     reference is resampled with the models, so it is exactly 100 % of itself.
 

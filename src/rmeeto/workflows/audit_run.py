@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import fingerprint
+from ..config import fingerprint, to_dict
 from ..data import ImageSource, low_level
 from ..evaluation.checks import check_draws
-from ..reporting import LayerTokens, Metric, RunRecord, Table
+from ..reporting import LayerTokens, Metric, RunRecord, Series, Table
 from ..scores import SCORES, GradientScore
 from . import measure
-from .auditing import inputs, lines, outputs, tables
+from .auditing import corruptions, inputs, lines, outputs, tables
+from .auditing.corruptions import Corruptions, missing, open_corruptions
 from .auditing.inputs import Candidate, Images
 from .auditing.lines import Line
 from .auditing.outputs import Keeper, Scored
@@ -26,7 +27,7 @@ from .setup import settle
 from .ui import Silent, Watcher
 
 # Settings that no kept output depends on: sets and scores may change from call to call.
-_FREE = ("ood", "scores", "gradient", "draws")
+_FREE = ("ood", "scores", "gradient", "draws", "corrupting")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class _Audit:
     names: tuple[str, ...]
     images: Images
     candidates: list[Candidate]
+    corruptions: Corruptions | None
     folder: RunFolder
     keeper: Keeper
 
@@ -60,9 +62,10 @@ def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
     began = time.perf_counter()
     _announce(audit)
     models, notes = _score(audit)
+    extra = [_corrupted(audit)]
     passed = time.perf_counter()
-    found = _lines(audit, models)
-    record = _record(audit, models, found, notes, {"forward passes and scores": passed - began,
+    found = _lines(audit, models) + [line for part in extra for line in part.lines]
+    record = _record(audit, models, found, extra, notes, {"forward passes and scores": passed - began,
                      "intervals": time.perf_counter() - passed})  # fmt: skip
     return finish(record, audit.folder, audit.ui)
 
@@ -72,6 +75,7 @@ def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
     check_draws(options.draws)
     names = inputs.chosen_scores(options)  # what can't work should fail before the work
     images = inputs.open_images(options)
+    corrupted = open_corruptions(options.corrupting, images.evaluation, options.run.seed)
     candidates = inputs.open_candidates(options, images, ui)
     known = {c.letter: c.fingerprint for c in candidates}
     parts = [s.fingerprint() for s in (images.fit, images.held_out, images.evaluation)]
@@ -79,7 +83,8 @@ def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
     folder = RunFolder(
         default_out(options.run, "audit"), options, made_of, options.run.resume, _FREE
     )
-    return _Audit(options, ui, names, images, candidates, folder, Keeper(folder, options.data, ui))
+    keeper = Keeper(folder, options.data, ui)
+    return _Audit(options, ui, names, images, candidates, corrupted, folder, keeper)
 
 
 def _sources(audit: _Audit) -> list[ImageSource]:
@@ -97,8 +102,9 @@ _GRADIENT_COST = 4.0  # forward, backward and a second forward pass, in forward 
 
 
 def _announce(audit: _Audit) -> None:
-    """Say what the passes will take, before they start; gradient scores apart."""
-    plain = costly = 0.0
+    """Say what the passes will take, before they start; gradient scores and corruptions apart."""
+    plain = costly = corrupted = 0.0
+    wanted = audit.corruptions
     scores = [outputs.configured(name, audit.candidates[0]) for name in audit.names]
     changes = [s for s in scores if isinstance(s, GradientScore)]
     for candidate in audit.candidates:
@@ -109,12 +115,26 @@ def _announce(audit: _Audit) -> None:
         plain += each * sum(len(s) for s in sources if not audit.keeper.is_kept(candidate, s))
         steps = {audit.keeper.stage(candidate, s, g) for g in changes for s in sources[:1]}
         costly += _GRADIENT_COST * each * len(steps) * sum(map(len, sources))
+        if wanted:
+            corrupted += each * len(wanted.images) * missing(audit.keeper, [candidate], wanted)
     audit.ui.note(
         f"expected: about {plain / 60:.1f} minutes of forward passes that are not kept yet"
     )
     if changes:
         named = ", ".join(s.name for s in changes)
         audit.ui.note(f"gradient scores ({named}) add up to {costly / 60:.1f} minutes")
+    if wanted:
+        audit.ui.note(f"corruptions add about {_minutes(audit, wanted, corrupted)}")
+
+
+def _minutes(audit: _Audit, wanted: Corruptions, passing: float) -> str:
+    """Time of the corrupted passes that are not kept yet, in words."""
+    due, sets = missing(audit.keeper, audit.candidates, wanted), len(wanted.cells)
+    made = wanted.seconds * len(wanted.images) * due / (sets + 1) / len(audit.candidates)
+    return (
+        f"{(passing + made) / 60:.1f} minutes, of which making the images {made / 60:.1f} "
+        f"({due} passes over {len(wanted.images)} images)"
+    )
 
 
 def _score(audit: _Audit) -> tuple[list[Scored], list[str]]:
@@ -141,26 +161,53 @@ def _lines(audit: _Audit, models: Sequence[Scored]) -> list[Line]:
     return found
 
 
+@dataclass(frozen=True)
+class _Extra:
+    """What a part of the audit adds to its record."""
+
+    lines: Sequence[Line] = ()
+    tables: Sequence[Table] = ()
+    series: Sequence[Series] = ()
+    notes: Sequence[str] = ()
+
+
+def _corrupted(audit: _Audit) -> _Extra:
+    """Errors on corrupted images, if they were asked for."""
+    wanted = audit.corruptions
+    if wanted is None:
+        return _Extra()
+    seed = audit.options.run.seed
+    errors = corruptions.measure_errors(audit.keeper, audit.candidates, wanted, audit.ui)
+    found, notes = corruptions.corruption_lines(errors, wanted.names, seed, audit.options.draws)
+    tables, series = corruptions.shown(wanted, errors, found, seed)
+    flat = dict.fromkeys(line for own in found.values() for line in own)
+    return _Extra(tuple(flat), tables, series, notes)
+
+
 def _record(
-    audit: _Audit, models: list[Scored], found: list[Line], notes: list[str], timings: dict[str, float]
+    audit: _Audit, models: list[Scored], found: list[Line], extra: Sequence[_Extra], notes: list[str],
+    timings: dict[str, float],
 ) -> RunRecord:  # fmt: skip
     metrics, layers = _cost(audit.candidates)
     kept_with = [
         *(o.source.fingerprint() for o in audit.images.outliers),
         audit.names,
         audit.options.draws,
+        to_dict(audit.options.corrupting),
     ]
-    shown, more = _tables(audit, models, found)
+    shown, more = _tables(audit, models, found, [t for part in extra for t in part.tables])
+    more += [note for part in extra for note in part.notes]
     return start_record(
         "audit", audit.options, fingerprint([audit.folder.fingerprint, kept_with]),
         metrics=tables.metrics(found) + metrics, tables=shown, tokens_per_layer=layers,
+        series=[s for part in extra for s in part.series],
         skipped=_skipped(audit), warnings=notes + more + _missing(audit, found), timings=timings,
         headline=_headline(audit, found),
     )  # fmt: skip
 
 
 def _tables(
-    audit: _Audit, models: list[Scored], found: list[Line]
+    audit: _Audit, models: list[Scored], found: list[Line], extra: Sequence[Table]
 ) -> tuple[list[Table], list[str]]:
     outliers, seed, draws = audit.images.outliers, audit.options.run.seed, audit.options.draws
     shown = tables.set_tables(found, outliers)
@@ -171,6 +218,7 @@ def _tables(
         ]
         table, notes = tables.low_level_table(values, outliers, seed, draws)
         shown.append(table)
+    shown += extra
     if len(models) == 2:
         transfers = [x for x in found if x.measure in ("id_rejected", "ood_accepted")]
         shown += [tables.transfer_table(transfers)] if transfers else []

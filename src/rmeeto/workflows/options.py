@@ -119,6 +119,26 @@ class TrustOptions:
 
 
 @dataclass(frozen=True)
+class CorruptionOptions:
+    """What corrupted images do to the models of an audit; off unless asked for."""
+
+    corruptions: tuple[str, ...] | None = None
+    """Also corrupt the ID images: names (docs/corruptions.md), common (15 of them; the bare flag means these), extra,
+    or all. One pass a corruption, severity and model, whose cost is told before it starts."""
+    perspective: bool = False
+    """Also turn the ID images in perspective, eight ways (Möbius transformations), at the same severities."""
+    severities: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Severities of --corruptions and --perspective: 1 (weak) to 5."""
+    corruption_images: int = 1000
+    """ID images, equally many of each class, that are corrupted."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is to be corrupted."""
+        return self.corruptions is not None or self.perspective
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """How speed is measured."""
 
@@ -153,6 +173,7 @@ class RebuildOptions:
     reduction: ReductionOptions = field(default_factory=ReductionOptions)
     training: RetrainOptions = field(default_factory=RetrainOptions)
     trusting: TrustOptions = field(default_factory=TrustOptions)
+    corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     curve: tuple[int, ...] = (3, 7, 11, 15, 20)
@@ -167,7 +188,8 @@ class RebuildOptions:
     """Also audit the rebuilt model against the original (calibration, out-of-distribution detection; see
     `rmeeto audit`), in the folder audit/ and in this report."""
     ood: tuple[str, ...] = ()
-    """With --audit: image sets of other classes, each as near:DATA or far:DATA."""
+    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions and --perspective need
+    --audit too."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +241,7 @@ class AuditOptions:
     names. With one model and --r, --ratio, --final-tokens or --gflops, B is A reduced by that."""
     data: DataOptions = field(default_factory=DataOptions)
     reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
+    corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
     run: RunOptions = field(default_factory=RunOptions)
     ood: tuple[str, ...] = ()
     """Image sets of classes that the model was not trained on, each as near:DATA (similar things) or far:DATA (other

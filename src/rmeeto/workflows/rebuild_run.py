@@ -21,8 +21,9 @@ from ..reporting import Metric, Point, RunRecord, Series
 from ..retrain import Recipe, retrain
 from ..tokens import reduce_
 from . import audit_run, measure
+from .auditing.corruptions import open_corruptions
 from .folder import RunFolder
-from .options import AuditOptions, RebuildOptions
+from .options import AuditOptions, CorruptionOptions, RebuildOptions
 from .record import default_out, finish, start_record
 from .setup import Job, Splits, build_recipe, build_reducer, open_model, open_splits, settle
 from .training import watch
@@ -86,14 +87,20 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
         )
     if options.ood and not options.audit:
         raise ConfigError("--ood", " ".join(options.ood), "it belongs to --audit; add that")
+    if options.corrupting != CorruptionOptions() and not options.audit:
+        reason = "they belong to --audit; add that"
+        raise ConfigError("corrupted images", "no --audit", reason)
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
+    open_corruptions(options.corrupting, splits.evaluation, options.run.seed)  # fails early
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
-    folder = RunFolder(default_out(options.run, "rebuild"), options, inputs, options.run.resume)
+    folder = RunFolder(
+        default_out(options.run, "rebuild"), options, inputs, options.run.resume, ("corrupting",)
+    )
     return _Run(options, ui, splits, job, folder, reducer, recipe, outliers, notes)
 
 
@@ -202,7 +209,7 @@ def _audit(run_: _Run, full: Backbone) -> RunRecord | None:
     return audit_run.run(
         AuditOptions(
             models=(str(path / "baseline"), str(path / "model")), data=options.data, ood=options.ood,
-            run=dataclasses.replace(options.run, out=path / "audit"),
+            corrupting=options.corrupting, run=dataclasses.replace(options.run, out=path / "audit"),
         ),
         run_.ui,
     )  # fmt: skip
@@ -226,7 +233,8 @@ def _report(
     run_.metrics += _size_line(run_)
     record = start_record(
         "rebuild", options, folder.fingerprint, warnings=(*run_.job.warnings, *run_.notes), metrics=run_.metrics,
-        series=_series(run_, curve), history=history["history"], tokens_per_layer=tokens,
+        series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],
+        tokens_per_layer=tokens,
         skipped=run_.skipped, tables=() if audit is None else audit.tables,
         pictures=measure.pictures(trained, run_.splits.evaluation, run_.job.preprocessing, options.pictures),
         timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},

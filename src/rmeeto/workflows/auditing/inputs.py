@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from ...backbones import Backbone
 from ...data import ImageSource, Preprocessing, take
 from ...errors import ConfigError, DataError, unknown_name
+from ...evaluation import first_image
 from ...scores import SCORES, GradientScore
 from ...tokens import reduce_
 from ..options import AuditOptions, ModelOptions
@@ -234,7 +234,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
 def _conversions(
     outlier: OutlierSet, inside: ImageSource, candidates: Sequence[Candidate]
 ) -> list[str]:
-    shape, ours = _first_shape(outlier.source), _first_shape(inside)
+    shape, ours = first_image(outlier.source).shape, first_image(inside).shape
     found = []
     for goal in dict.fromkeys(c.preprocessing for c in candidates):
         if not goal.fits(shape) and shape != ours:
@@ -244,14 +244,6 @@ def _conversions(
                 "the conversion leaves traces that a detector may see"
             )
     return found
-
-
-def _first_shape(source: ImageSource) -> tuple[int, ...]:
-    """(H, W, C) of the first image that can be read."""
-    for index in range(len(source)):
-        with suppress(DataError):
-            return source.image(index).shape
-    raise DataError("images", f"{source.name}: none readable", "check the path and the files")
 
 
 def _size(shape: Sequence[int]) -> str:

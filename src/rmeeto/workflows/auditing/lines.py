@@ -43,12 +43,16 @@ DETECTION: dict[str, Direction] = {
 """Detection measure → which way is better."""
 
 
+FAMILIES = ("corruptions", "perspective")
+"""What corrupted images are grouped by."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One measure of A, and of B with B − A on the same images."""
 
     part: str
-    """"ID", an OOD set's title, "near average" or "far average"."""
+    """"ID", an OOD set's title, "near average" or "far average", or corrupted images."""
     score: str
     """The score's name; "" where the measure needs none."""
     measure: str
@@ -70,10 +74,10 @@ def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _line(
+def line_of(
     part: str, score: str, measure: str, direction: Direction, found: Sequence[Estimate], unit: str
 ) -> Line:
-    """A line from the estimates of one model or two."""
+    """A line from the estimates of one model or two; ``unit`` is A's."""
     a = found[0].interval(unit)
     if len(found) == 1:
         return Line(part, score, measure, direction, a)
@@ -114,7 +118,7 @@ def id_lines(models: Sequence[Scored], seed: int, draws: int) -> list[Line]:
             estimate(each[name][2], len(m.inside.labels), seed, draws)
             for each, m in zip(found, models, strict=True)
         ]
-        lines.append(_line("ID", "", name, direction, parts, unit))
+        lines.append(line_of("ID", "", name, direction, parts, unit))
     return lines
 
 
@@ -132,7 +136,7 @@ def error_lines(models: Sequence[Scored], seed: int, draws: int) -> list[Line]:
             error_detection(m.scores[name][0], r, seed, draws)
             for m, r in zip(models, right, strict=True)
         ]
-        lines.append(_line("ID", name, "error_auroc", "higher", parts, "%"))
+        lines.append(line_of("ID", name, "error_auroc", "higher", parts, "%"))
     return lines
 
 
@@ -164,13 +168,13 @@ def detection_lines(
 
 
 def average(kind: str) -> str:
-    """The part that a mean over the near or the far sets is called."""
+    """The part that a mean over the near or the far sets, or over a family, is called."""
     return f"{kind} average"
 
 
 def _detection(part: str, score: str, found: Sequence[dict[str, Estimate]]) -> list[Line]:
     return [
-        _line(part, score, name, direction, [each[name] for each in found], "%")
+        line_of(part, score, name, direction, [each[name] for each in found], "%")
         for name, direction in DETECTION.items()
     ]
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ...config import fingerprint, to_dict
 from ...data import ImageSource
 from ...errors import ConfigError, ScoreError, StaleStatisticsError
-from ...evaluation import collect
+from ...evaluation import collect, predict
+from ...evaluation.predict import OnProgress
 from ...scores import SCORES, GradientScore, Head, Odin, Outputs, Score
 from ..folder import RunFolder
 from ..options import DataOptions
@@ -70,12 +71,38 @@ class Keeper:
         """
         stage = self.stage(candidate, source, gradient)
         found = self.folder.arrays(stage, lambda: self._run(candidate, source, gradient, stage))
-        made_by = str(found["fingerprint"])
-        if made_by != candidate.fingerprint:
-            asked = f"outputs of {candidate.letter}, {candidate.fingerprint}"
-            raise StaleStatisticsError(asked, f"{made_by} in {stage}", f"{_STALE}; use --no-resume")
+        made_by = _maker(found, candidate, stage)
         head = Head(*(torch.from_numpy(found[f"head_{part}"]) for part in ("weight", "bias")))
         return Kept(_outputs(found, ""), head, made_by, found["ids"])
+
+    def wrong(
+        self, candidate: Candidate, source: ImageSource, on_progress: OnProgress | None = None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which images a model gets wrong, and their positions; of one pass that keeps no more.
+
+        Raises:
+            As `outputs`.
+        """
+
+        def run() -> dict[str, np.ndarray]:
+            found = predict(
+                candidate.model, source, candidate.preprocessing, self.data.batch_size,
+                self.data.workers, on_progress=on_progress,
+            )  # fmt: skip
+            made_by = np.array(candidate.fingerprint)
+            return {"wrong": ~found.correct(), "ids": found.ids, "fingerprint": made_by}
+
+        stage = self._wrong_stage(candidate, source)
+        kept = self.folder.arrays(stage, run)
+        _maker(kept, candidate, stage)
+        return kept["wrong"], kept["ids"]
+
+    def knows_wrong(self, candidate: Candidate, source: ImageSource) -> bool:
+        """Whether the pass of `wrong` has been made."""
+        return (self.folder.stages / f"{self._wrong_stage(candidate, source)}.npz").exists()
+
+    def _wrong_stage(self, candidate: Candidate, source: ImageSource) -> str:
+        return f"wrong_{candidate.fingerprint[:12]}_{source.fingerprint()[:12]}"
 
     def skipped(self, candidate: Candidate, source: ImageSource) -> dict:
         """The images of a plain pass that could not be read, for the record; {} without a pass."""
@@ -108,6 +135,15 @@ class Keeper:
         head = {"head_weight": found.head.weight.numpy(), "head_bias": found.head.bias.numpy()}
         own = {"labels": found.run.labels, "ids": found.run.ids}
         return found.run.parts | own | head | {"fingerprint": np.array(candidate.fingerprint)}
+
+
+def _maker(found: dict[str, np.ndarray], candidate: Candidate, stage: str) -> str:
+    """Fingerprint of the model that kept arrays are of; a `StaleStatisticsError` if it is another."""
+    made_by = str(found["fingerprint"])
+    if made_by != candidate.fingerprint:
+        asked = f"outputs of {candidate.letter}, {candidate.fingerprint}"
+        raise StaleStatisticsError(asked, f"{made_by} in {stage}", f"{_STALE}; use --no-resume")
+    return made_by
 
 
 def _step(score: GradientScore) -> str:

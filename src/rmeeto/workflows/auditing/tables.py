@@ -13,7 +13,7 @@ from ...reporting import Metric, Table
 from ...reporting.numbers import MINUS, number
 from ...reporting.verdicts import SAME
 from .inputs import OutlierSet
-from .lines import Line, average
+from .lines import FAMILIES, Line, average
 from .outputs import Scored
 
 _SHOWN = {"auroc": "AUROC", "fpr95_id_positive": "FPR95"}
@@ -32,6 +32,9 @@ def metrics(lines: Sequence[Line]) -> list[Metric]:
 def _metric_name(line: Line) -> str | None:
     if line.part == "ID":
         return f"{line.measure}@{line.score}" if line.score else line.measure
+    for family in FAMILIES:
+        if line.part == average(family):
+            return f"{family}_{line.measure}"
     for kind in ("near", "far"):
         if line.part == average(kind) and line.measure in _SHOWN:
             return f"{kind}_{_SHOWN[line.measure].lower()}@{line.score}"
@@ -64,7 +67,7 @@ def _set_table(lines: Sequence[Line], outlier: OutlierSet) -> Table:
     by_score = {(x.score, x.measure): x for x in lines}
     scores = list(dict.fromkeys(x.score for x in lines))
     paired = any(x.b is not None for x in lines)
-    rows = [(s, *(cell for m in _SHOWN for cell in _shown(by_score[s, m]))) for s in scores]
+    rows = [(s, *(cell for m in _SHOWN for cell in shown(by_score[s, m]))) for s in scores]
     titles = ("{} A", "B", "B − A", "") if paired else ("{}",)
     columns = ["score", *(t.format(word) for word in _SHOWN.values() for t in titles)]
     title = f"{outlier.title} ({len(outlier.source)} images)"
@@ -77,7 +80,7 @@ _SET_NOTE = (
 )
 
 
-def _shown(line: Line) -> tuple[str, ...]:
+def shown(line: Line) -> tuple[str, ...]:
     """One model's value with its interval; or both values, the change with its interval, a verdict."""
     if line.b is None or line.change is None:
         return (with_interval(line.a),)
@@ -91,6 +94,22 @@ def with_interval(interval: Interval, signed: bool = False) -> str:
     value, low, high = (number(x, 1, signed) for x in (interval.value, interval.low, interval.high))
     apart = " to " if signed or MINUS in low else "–"
     return f"{value} ({low}{apart}{high})"
+
+
+def corruption_table(lines: Sequence[Line], family: str, about: str) -> Table:
+    """Errors of a family: clean, by corruption, their mean, and relative to A's for two models."""
+    paired = any(x.b is not None for x in lines)
+    columns = ("images", *(("A", "B", "B − A", "") if paired else ("error",)))
+    rows = tuple((_row_name(x), *shown(x)) for x in lines)
+    note = (
+        "Percent of images classified wrongly, mean over severities; B − A in points on the same images, in "
+        "brackets the 95 % interval over images. Less is better."
+    )
+    return Table(f"Errors under {family} ({about})", columns, rows, note)
+
+
+def _row_name(line: Line) -> str:
+    return "relative to A (mCE)" if line.measure == "mce" else line.part
 
 
 def full_table(lines: Iterable[Line]) -> Table:
@@ -153,7 +172,7 @@ def flip_table(before: Scored, after: Scored) -> Table:
 
 def transfer_table(lines: Sequence[Line]) -> Table:
     """What happens when B is deployed with A's threshold."""
-    rows = tuple((x.score, x.part, _WORDS[x.measure], *_shown(x)) for x in lines)
+    rows = tuple((x.score, x.part, _WORDS[x.measure], *shown(x)) for x in lines)
     note = (
         "The threshold that accepts 95 % of A's ID images, kept for B: what breaks silently when a model is "
         "changed under a detector. Percent of images; less is better in both."
