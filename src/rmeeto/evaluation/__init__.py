@@ -59,7 +59,14 @@ from .robustness import (
     corruption_estimates,
     corruption_intervals,
 )
-from .selective import CascadeCurve, RiskCoverage, aurc, cascade_curve, risk_coverage
+from .selective import (
+    CascadeCurve,
+    RiskCoverage,
+    aurc,
+    cascade_curve,
+    cascade_threshold,
+    risk_coverage,
+)
 
 __all__ = [
     "ROBUSTNESS",
@@ -92,6 +99,7 @@ __all__ = [
     "bootstrap_median",
     "brier",
     "cascade_curve",
+    "cascade_threshold",
     "choose_ratio",
     "collect",
     "correct",

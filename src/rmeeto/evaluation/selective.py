@@ -115,3 +115,24 @@ def cascade_curve(
     accuracy = 100 * (small.sum() + gained) / len(conf)
     cost = cost_small + handed_on * cost_full
     return CascadeCurve(np.append(values, np.inf), handed_on, cost, accuracy)
+
+
+def cascade_threshold(curve: CascadeCurve, least: float) -> float:
+    """The cheapest threshold at which a cascade is accurate enough.
+
+    Args:
+        curve: of images that nothing is reported on: the choice makes it optimistic there.
+        least: accuracy wanted, in percent.
+
+    Returns:
+        The threshold; infinite where everything must be handed on.
+
+    Raises:
+        ConfigError: no threshold reaches it, not even handing everything on.
+    """
+    enough = np.flatnonzero(curve.accuracy >= least - 1e-9)
+    if not len(enough):
+        given = f"at most {curve.accuracy.max():.2f} %"
+        why = "ask for the full model's accuracy or less"
+        raise ConfigError(f"a cascade that is right for {least:.2f} % of the images", given, why)
+    return float(curve.threshold[enough[0]])

@@ -11,12 +11,16 @@ import numpy as np
 
 from ..config import fingerprint, to_dict
 from ..data import ImageSource, low_level
+from ..errors import ConfigError
 from ..evaluation.checks import check_draws
-from ..reporting import LayerTokens, Metric, RunRecord, Series, Table
+from ..profiling import count_flops
+from ..reporting import LayerTokens, Metric, RunRecord, Table
 from ..scores import SCORES, GradientScore
 from . import measure
-from .auditing import corruptions, inputs, lines, outputs, tables
+from .auditing import cascade, corruptions, inputs, lines, outputs, tables
+from .auditing.cascade import ImageCost
 from .auditing.corruptions import Corruptions, missing, open_corruptions
+from .auditing.extra import Extra
 from .auditing.inputs import Candidate, Images
 from .auditing.lines import Line
 from .auditing.outputs import Keeper, Scored
@@ -27,7 +31,7 @@ from .setup import settle
 from .ui import Silent, Watcher
 
 # Settings that no kept output depends on: sets and scores may change from call to call.
-_FREE = ("ood", "scores", "gradient", "draws", "corrupting")
+_FREE = ("ood", "scores", "gradient", "draws", "corrupting", "speed", "timing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +48,15 @@ class _Audit:
     keeper: Keeper
 
 
-def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
+def run(
+    options: AuditOptions, ui: Watcher | None = None, cost: ImageCost | None = None
+) -> RunRecord:
     """Audit one model, or two side by side.
 
     Args:
         options: see `AuditOptions`; every field is a flag of `rmeeto audit`.
         ui: who watches; nobody by default.
+        cost: of an image, for the cascade, where the caller has measured it.
 
     Returns:
         The record: metrics of groups "A", "B" and "B − A" (ID figures, near and far averages),
@@ -62,7 +69,14 @@ def run(options: AuditOptions, ui: Watcher | None = None) -> RunRecord:
     began = time.perf_counter()
     _announce(audit)
     models, notes = _score(audit)
-    extra = [_corrupted(audit)]
+    speed, timed = _speed(audit)
+    seed = options.run.seed
+    extra = [
+        cascade.risk_extra(models, seed),
+        _cascade(audit, models, timed or cost),
+        _corrupted(audit),
+        speed,
+    ]
     passed = time.perf_counter()
     found = _lines(audit, models) + [line for part in extra for line in part.lines]
     record = _record(audit, models, found, extra, notes, {"forward passes and scores": passed - began,
@@ -77,6 +91,9 @@ def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
     images = inputs.open_images(options)
     corrupted = open_corruptions(options.corrupting, images.evaluation, options.run.seed)
     candidates = inputs.open_candidates(options, images, ui)
+    if options.speed and len(candidates) < 2:
+        reason = "it times two models; give B, or a reduction such as --r 11"
+        raise ConfigError("--speed", "one model", reason)
     known = {c.letter: c.fingerprint for c in candidates}
     parts = [s.fingerprint() for s in (images.fit, images.held_out, images.evaluation)]
     made_of = {**known, "data": fingerprint(parts)}
@@ -123,6 +140,10 @@ def _announce(audit: _Audit) -> None:
     if changes:
         named = ", ".join(s.name for s in changes)
         audit.ui.note(f"gradient scores ({named}) add up to {costly / 60:.1f} minutes")
+    if audit.options.speed:
+        timing = audit.options.timing
+        seconds = timing.speed_seconds * len(timing.batches)
+        audit.ui.note(f"measuring speed adds about {seconds / 60:.1f} minutes")
     if wanted:
         audit.ui.note(f"corruptions add about {_minutes(audit, wanted, corrupted)}")
 
@@ -161,31 +182,41 @@ def _lines(audit: _Audit, models: Sequence[Scored]) -> list[Line]:
     return found
 
 
-@dataclass(frozen=True)
-class _Extra:
-    """What a part of the audit adds to its record."""
-
-    lines: Sequence[Line] = ()
-    tables: Sequence[Table] = ()
-    series: Sequence[Series] = ()
-    notes: Sequence[str] = ()
-
-
-def _corrupted(audit: _Audit) -> _Extra:
+def _corrupted(audit: _Audit) -> Extra:
     """Errors on corrupted images, if they were asked for."""
-    wanted = audit.corruptions
+    wanted, seed = audit.corruptions, audit.options.run.seed
     if wanted is None:
-        return _Extra()
-    seed = audit.options.run.seed
+        return Extra()
     errors = corruptions.measure_errors(audit.keeper, audit.candidates, wanted, audit.ui)
-    found, notes = corruptions.corruption_lines(errors, wanted.names, seed, audit.options.draws)
-    tables, series = corruptions.shown(wanted, errors, found, seed)
-    flat = dict.fromkeys(line for own in found.values() for line in own)
-    return _Extra(tuple(flat), tables, series, notes)
+    return corruptions.corruption_extra(wanted, errors, seed, audit.options.draws)
+
+
+def _speed(audit: _Audit) -> tuple[Extra, ImageCost | None]:
+    """Measured speed of both models, if that was asked for, and what an image costs by it."""
+    options = audit.options
+    if not options.speed:
+        return Extra(), None
+    models = {c.letter: c.model for c in audit.candidates}
+    found = audit.folder.value(
+        f"speed_{fingerprint(to_dict(options.timing))[:8]}",
+        lambda: measure.measure_speed(models, audit.images.evaluation, options.timing, audit.ui),
+    )
+    metrics = measure.speed_metrics(found, {letter: letter for letter in models})
+    return Extra(metrics=metrics), ImageCost.timed(found, "A", "B")
+
+
+def _cascade(audit: _Audit, models: Sequence[Scored], cost: ImageCost | None) -> Extra:
+    """B first, A when unsure, at measured times, or else at the FLOPs of what runs."""
+    if len(models) < 2:
+        return Extra()
+    if cost is None:
+        a, b = (count_flops(c.model, "full").gflops for c in audit.candidates)
+        cost = ImageCost(a, b, "GMACs", "counted, both scan directions")
+    return cascade.cascade_extra(models[0], models[1], cost, audit.options.run.seed)
 
 
 def _record(
-    audit: _Audit, models: list[Scored], found: list[Line], extra: Sequence[_Extra], notes: list[str],
+    audit: _Audit, models: list[Scored], found: list[Line], extra: Sequence[Extra], notes: list[str],
     timings: dict[str, float],
 ) -> RunRecord:  # fmt: skip
     metrics, layers = _cost(audit.candidates)
@@ -199,8 +230,8 @@ def _record(
     more += [note for part in extra for note in part.notes]
     return start_record(
         "audit", audit.options, fingerprint([audit.folder.fingerprint, kept_with]),
-        metrics=tables.metrics(found) + metrics, tables=shown, tokens_per_layer=layers,
-        series=[s for part in extra for s in part.series],
+        metrics=tables.metrics(found) + metrics + [m for part in extra for m in part.metrics], tables=shown,
+        series=[s for part in extra for s in part.series], tokens_per_layer=layers,
         skipped=_skipped(audit), warnings=notes + more + _missing(audit, found), timings=timings,
         headline=_headline(audit, found),
     )  # fmt: skip

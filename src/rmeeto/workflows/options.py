@@ -242,6 +242,7 @@ class AuditOptions:
     data: DataOptions = field(default_factory=DataOptions)
     reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
     corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
+    timing: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     ood: tuple[str, ...] = ()
     """Image sets of classes that the model was not trained on, each as near:DATA (similar things) or far:DATA (other
@@ -254,6 +255,9 @@ class AuditOptions:
     """Training images, equally many of each class, that scores are fitted on."""
     draws: int = 1000
     """Resamples behind each interval."""
+    speed: bool = False
+    """Also time both models, about --speed-seconds a batch size. The cascade (B first, A when unsure) then costs time,
+    at the largest batch; else it costs FLOPs."""
 
 
 @dataclass(frozen=True)

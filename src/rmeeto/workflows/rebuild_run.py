@@ -21,6 +21,7 @@ from ..reporting import Metric, Point, RunRecord, Series
 from ..retrain import Recipe, retrain
 from ..tokens import reduce_
 from . import audit_run, measure
+from .auditing.cascade import CASCADE, ImageCost
 from .auditing.corruptions import open_corruptions
 from .folder import RunFolder
 from .options import AuditOptions, CorruptionOptions, RebuildOptions
@@ -72,8 +73,10 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
     curve = _curve(run_, full)
     trained, history = _retrain(run_, reduced, full)
     _evaluate(run_, "retrained", trained)
-    audit = _audit(run_, full)
-    return _report(run_, full, trained, curve, history, audit, began)
+    speed = run_.folder.value("speed", lambda: measure.measure_speed(
+        {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
+    audit = _audit(run_, full, speed)
+    return _report(run_, full, trained, curve, history, speed, audit, began)
 
 
 def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
@@ -199,7 +202,7 @@ def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone
     return load_model(model_dir), history
 
 
-def _audit(run_: _Run, full: Backbone) -> RunRecord | None:
+def _audit(run_: _Run, full: Backbone, speed: dict[str, Any]) -> RunRecord | None:
     """The rebuilt model against the original, if that was asked for."""
     options, path = run_.options, run_.folder.path
     if not options.audit:
@@ -212,16 +215,15 @@ def _audit(run_: _Run, full: Backbone) -> RunRecord | None:
             corrupting=options.corrupting, run=dataclasses.replace(options.run, out=path / "audit"),
         ),
         run_.ui,
+        ImageCost.timed(speed, "baseline", "retrained"),
     )  # fmt: skip
 
 
 def _report(
-    run_: _Run, full: Backbone, trained: Backbone, curve: list[dict], history: dict,
+    run_: _Run, full: Backbone, trained: Backbone, curve: list[dict], history: dict, speed: dict[str, Any],
     audit: RunRecord | None, began: float,
 ) -> RunRecord:  # fmt: skip
     options, folder = run_.options, run_.folder
-    speed = folder.value("speed", lambda: measure.measure_speed(
-        {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
     tokens = []
     for stage, model in (("baseline", full), ("retrained", trained)):
         metrics, layers = measure.cost_metrics(model, stage)
@@ -231,6 +233,7 @@ def _report(
     run_.metrics += measure.speed_metrics(speed, groups)
     run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
     run_.metrics += _size_line(run_)
+    run_.metrics += [m for m in audit.metrics if m.group == CASCADE] if audit else []
     record = start_record(
         "rebuild", options, folder.fingerprint, warnings=(*run_.job.warnings, *run_.notes), metrics=run_.metrics,
         series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],

@@ -21,9 +21,10 @@ from ...evaluation import (
     names_for,
 )
 from ...evaluation.corrupted import Cells
-from ...reporting import Point, Series, Table
+from ...reporting import Point, Series
 from ..options import CorruptionOptions
 from ..ui import Bar, Watcher
+from .extra import Extra
 from .inputs import Candidate
 from .lines import FAMILIES, Line, average, line_of
 from .outputs import Keeper
@@ -181,10 +182,11 @@ def corruption_lines(
     return lines, notes
 
 
-def shown(
-    found: Corruptions, errors: Sequence[CorruptionErrors], lines: Mapping[str, list[Line]], seed: int
-) -> tuple[list[Table], list[Series]]:
-    """For each family a table, and error over severity as one curve a model."""
+def corruption_extra(
+    found: Corruptions, errors: Sequence[CorruptionErrors], seed: int, draws: int
+) -> Extra:
+    """The lines, and for each family a table and error over severity as one curve a model."""
+    lines, notes = corruption_lines(errors, found.names, seed, draws)
     tables = [corruption_table(own, family, found.about) for family, own in lines.items()]
     series = [
         Series(letter, "severity (0: as they are)", "error (%)",
@@ -193,7 +195,8 @@ def shown(
         for family in lines
         for letter, e in zip("AB", errors, strict=False)
     ]  # fmt: skip
-    return tables, series
+    flat = dict.fromkeys(line for own in lines.values() for line in own)  # "clean" is in each family
+    return Extra(tuple(flat), tables=tables, series=series, notes=notes)
 
 
 def _points(
