@@ -213,6 +213,12 @@ class SweepOptions:
     """Reducers to compare."""
     rs: tuple[int, ...] = (0, 5, 10, 15, 20)
     """Values of r."""
+    max_drop: float | None = None
+    """Say which r is the largest that loses fewer than this many percentage points of accuracy, by a bound that holds
+    for images of any kind (r is tested from the smallest on; r = 0 is added to compare with). The images must have
+    chosen nothing before."""
+    confidence: float = 0.95
+    """Probability with which that holds, for all methods together."""
     sites: str | None = None
     """Where tokens are removed, as for `rebuild`."""
 
