@@ -10,6 +10,7 @@ import pytest
 import rmeeto
 from rmeeto.errors import ConfigError, UnknownNameError
 from rmeeto.reporting import RunRecord
+from rmeeto.workflows import rebuild_run
 
 TINY = {
     "model": "vim_test", "r": 2, "max_steps": 4, "train_batch_size": 16, "curve": (1, 2, 90),
@@ -88,3 +89,16 @@ def test_json_on_stdout_is_the_record(data, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["command"] == "evaluate"
     assert json.loads(done.stdout) == json.loads((tmp_path / "e" / "record.json").read_text())
+
+
+def test_a_class_that_lost_too_much_is_stated(data, tmp_path):
+    tiny = {"model": "vim_test", "r": 2, "max_steps": 2, "train_batch_size": 8, "curve_images": 0, "pictures": 0,
+            "speed_seconds": 0.2, "batches": (1,), "data": str(data)}  # fmt: skip
+    record = rmeeto.rebuild(**tiny, max_class_drop=90.0, out=tmp_path / "run")
+    rows = [row for row in record.history if row["kind"] == "validated"]
+    assert all(-1 <= row["class_drop"] <= 1 for row in rows)
+    recipe = rmeeto.Recipe(epochs=1, max_class_drop=2.0)
+    (told,) = rebuild_run._class_warning(recipe, {"class_drop": 0.035})
+    assert "worst class lost 3.5" in told
+    assert rebuild_run._class_warning(recipe, {"class_drop": 0.02}) == []
+    assert rebuild_run._class_warning(recipe.changed(max_class_drop=None), {}) == []

@@ -72,16 +72,18 @@ class Objective:
     """Softness of the distillation."""
 
     def __call__(
-        self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None
-    ) -> dict[str, Tensor]:
+        self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None,
+        class_weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
         """All losses by name, each a scalar mean over the batch; ``"loss"`` is the one to minimise.
 
         Args:
             logits: (B, K) of the model in training.
             targets: (B,) int64 labels or (B, K) probabilities.
             teacher_logits: (B, K), or None for no distillation.
+            class_weights: (K,) of the cross-entropy, see there.
         """
-        parts = {"cross_entropy": cross_entropy(logits, targets, self.smoothing)}
+        parts = {"cross_entropy": cross_entropy(logits, targets, self.smoothing, class_weights)}
         loss = parts["cross_entropy"]
         if teacher_logits is not None and self.distill_weight > 0:
             parts["distillation"] = distillation(logits, teacher_logits, self.temperature)

@@ -128,6 +128,7 @@ class TrustObjective:
         weight: Tensor | None = None,
         basis: Tensor | None = None,
         progress: float = 1.0,
+        class_weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """All losses by name, unweighted scalars; ``"loss"`` is the weighted sum to minimise.
 
@@ -141,11 +142,13 @@ class TrustObjective:
             weight: (K, C) of the last linear layer, for separation and clustering; gets no gradient.
             basis: (C, k) of `principal_basis`, where ``subspace="principal"``.
             progress: share of the training that is over, in [0, 1]; moves the ramps.
+            class_weights: (K,) of the cross-entropy, see there.
 
         Raises:
             ConfigError: a term switched on whose weight or basis is missing.
         """
-        terms = {"cross_entropy": (1.0, cross_entropy(student.logits, targets, self.smoothing))}
+        plain = cross_entropy(student.logits, targets, self.smoothing, class_weights)
+        terms = {"cross_entropy": (1.0, plain)}
         if teacher is not None:
             terms |= self._distillations(student, teacher)
         if outliers is not None:

@@ -22,6 +22,7 @@ class Plain:
 
     def __init__(self, objective: Objective, teacher: Teacher | None) -> None:
         self.objective, self.teacher = objective, teacher
+        self.class_weights: Tensor | None = None
 
     def __call__(
         self, model: nn.Module, views: Views, outliers: Views | None, progress: float
@@ -29,7 +30,7 @@ class Plain:
         """Losses of the micro-batch; there are no outliers here, and nothing is ramped."""
         logits = model(views.images)
         expected = None if self.teacher is None else self.teacher(views)
-        return self.objective(logits, views.targets, expected), logits
+        return self.objective(logits, views.targets, expected, self.class_weights), logits
 
 
 class Trusting:
@@ -45,6 +46,7 @@ class Trusting:
         self, objective: TrustObjective, teacher: nn.Module | None, basis: Tensor | None
     ) -> None:
         self.objective, self.basis = objective, basis
+        self.class_weights: Tensor | None = None
         self.teacher = None if teacher is None else teacher.eval()
 
     def __call__(
@@ -59,8 +61,9 @@ class Trusting:
             with torch.no_grad():
                 expected = outputs_of(self.teacher, views.images)[0]
         losses = self.objective(
-            inside, views.targets, expected, outside, layer.weight, self.basis, progress
-        )
+            inside, views.targets, expected, outside, layer.weight, self.basis, progress,
+            self.class_weights,
+        )  # fmt: skip
         return losses, inside.logits
 
 

@@ -71,10 +71,13 @@ class Validated:
     ema_loss: float | None
     images: int
     seconds: float
+    """Wall time so far."""
     detection: float | None = None
     """AUROC of max softmax, validation images against held-out outliers; None without outliers."""
     ema_detection: float | None = None
-    """Wall time so far."""
+    class_drop: float | None = None
+    """What the worst class has lost against the unreduced model, −1 to 1; None without ``max_class_drop``."""
+    ema_class_drop: float | None = None
 
 
 @dataclass(frozen=True)

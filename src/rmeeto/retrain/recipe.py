@@ -64,6 +64,10 @@ class Recipe:
     """Outliers a step (with ``trust``); none = as many as images."""
     max_drop: float | None = None
     """Stop, and go back to the best weights, once validation accuracy is this many points below the best."""
+    max_class_drop: float | None = None
+    """Points of validation accuracy that no class may lose against the unreduced model (the teacher). Classes beyond
+    it count more in the loss, weights within it are kept before all others, and the run stops and goes back once a
+    class is down by twice as much after all were within."""
     augment: str | dict[str, Any] = "rmeeto"
     """Name of an augmentation, or settings of `rmeeto.data.Augment`."""
     repeats: int | None = None
@@ -151,7 +155,7 @@ _RANGES = (
     (
         _positive,
         "above 0",
-        ("epochs", "max_steps", "minutes", "batch_size", "accumulate", "max_drop"),
+        ("epochs", "max_steps", "minutes", "batch_size", "accumulate", "max_drop", "max_class_drop"),
     ),
     (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "repeats", "views")),
     (

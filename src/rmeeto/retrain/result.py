@@ -21,7 +21,8 @@ class RetrainResult:
     images_per_second: float
     """Training images a second, validation and checkpoints left out."""
     stopped_by: str
-    """What ended the run: ``"steps"`` or ``"minutes"``."""
+    """What ended the run: ``"steps"``, ``"minutes"``, ``"accuracy"`` (``max_drop``) or ``"class"``
+    (``max_class_drop``)."""
     kept: str
     """Weights that the model holds now: ``"last"``, or ``"ema"`` for the moving average."""
     kept_step: int
@@ -32,6 +33,9 @@ class RetrainResult:
     """Validation accuracy of the last moving average, 0 to 1; None without one."""
     best_accuracy: float | None = None
     """Highest validation accuracy met, 0 to 1: a choice, so slightly optimistic."""
+    class_drop: float | None = None
+    """What the worst class of the best weights has lost in validation against the unreduced model, −1 to 1; None
+    without ``max_class_drop``. Above that limit, no weights met it."""
     skipped: list[str] = field(default_factory=list)
     """Corrupt images that were left out, the first twenty of each set."""
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -11,8 +11,9 @@ from torch import nn
 from ..config import from_dict, to_dict
 from ..data import ImageSource, Preprocessing, SkipReport
 from ..objectives import Objective
-from . import checkpoint, progress, trust
+from . import checkpoint, class_bound, progress, trust
 from .checks import check_classes, set_drop_path
+from .class_bound import ClassBound
 from .criterion import Plain
 from .feed import Feed
 from .meter import Meter
@@ -43,7 +44,9 @@ class Run:
     ) -> None:
         check_classes(model, train)
         trust.check(recipe, outliers)
+        class_bound.check(recipe, val, teacher)
         set_drop_path(model, recipe.drop_path)
+        unreduced = None if recipe.max_class_drop is None else teacher
         if recipe.distill_weight == 0:
             teacher = None
         self.recipe, self.val, self.preprocessing = recipe, val, preprocessing
@@ -60,7 +63,8 @@ class Run:
             None if teacher is None else Teacher(teacher, recipe.views is not None),
         )  # fmt: skip
         self.identity = checkpoint.identity(
-            model, recipe, train, val, preprocessing, teacher, self.world, outliers
+            model, recipe, train, val, preprocessing, unreduced if teacher is None else teacher,
+            self.world, outliers,
         )
         self.start = checkpoint.digest(model)
         self.state = TrainState.begin(model, recipe)
@@ -69,6 +73,7 @@ class Run:
         self.pace = Pace(recipe, self.feed.steps_per_epoch, passes, self.world, device)
         self.meter, self.scores = Meter(self.world), {}
         self.validated_step, self.skipped = -1, SkipReport()
+        self.unreduced, self.bound = unreduced, None
 
     @property
     def budget(self):
@@ -85,6 +90,7 @@ class Run:
             if saved["result"] is not None:
                 return self._finished_before(saved)
             self._restore(saved)
+        self._set_bound(saved)
         if self.world.writes:
             checkpoint.clear(self.path, keep=saved is not None)
         history = [] if saved is None else saved["history"]
@@ -96,6 +102,16 @@ class Run:
             )
         )
         return None
+
+    def _set_bound(self, saved: dict[str, Any] | None) -> None:
+        """The limit by class: the unreduced model's accuracies, and weights from the checkpoint."""
+        if self.recipe.max_class_drop is None or self.unreduced is None or self.val is None:
+            return
+        score = self._score(self.unreduced, self.val)
+        self.bound = ClassBound(self.recipe.max_class_drop, score.classes)
+        if saved is not None:
+            self.bound.raw = saved["class_weights"]
+        self.criterion.class_weights = self.bound.weights
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.state.load_dict(saved["state"])
@@ -113,7 +129,7 @@ class Run:
 
     def stop(self) -> str | None:
         """Why the training ends here, or None: a bound, or an accuracy that fell too far."""
-        return self.budget.stop(self.state.step) or self._fallen()
+        return self.budget.stop(self.state.step) or self._fallen() or self._class_fallen()
 
     def _fallen(self) -> str | None:
         limit = self.recipe.max_drop
@@ -122,6 +138,14 @@ class Run:
             return None
         found = [max(a for a in (r["accuracy"], r["ema_accuracy"]) if a is not None) for r in rows]
         return "accuracy" if 100 * (max(found) - found[-1]) > limit else None
+
+    def _class_fallen(self) -> str | None:
+        rows = [row for row in self.log.history if row["kind"] == "validated"]
+        if self.bound is None or not rows:
+            return None
+        both = [(row["class_drop"], row["ema_class_drop"]) for row in rows]
+        worst = [min(d for d in pair if d is not None) for pair in both]
+        return "class" if self.bound.fallen(worst) else None
 
     # Between two steps
 
@@ -175,9 +199,12 @@ class Run:
         with self.pace.validating():
             for name, model in self.state.models().items():
                 score = self.scores[name] = self._score(model, self.val)
-                self.state.best.offer(score.worth, self.state.step, name, model)
+                self.state.best.offer(self._worth(score), self.state.step, name, model)
         self.validated_step = self.state.step
         last, ema = self.scores["last"], self.scores.get("ema")
+        if self.bound is not None:
+            self.bound.update(last.classes)
+            self.criterion.class_weights = self.bound.weights
         self._note(
             progress.Validated(
                 step=self.state.step,
@@ -189,6 +216,8 @@ class Run:
                 images=last.images,
                 detection=last.detection,
                 ema_detection=ema and ema.detection,
+                class_drop=self._class_drop(last),
+                ema_class_drop=ema and self._class_drop(ema),
                 seconds=self.budget.elapsed,
             )
         )
@@ -215,6 +244,7 @@ class Run:
             "pace": self.pace.to_dict(),
             "validated_step": self.validated_step,
             "scores": {name: asdict(score) for name, score in self.scores.items()},
+            "class_weights": self.bound and self.bound.raw,
         }
 
     # The end
@@ -249,7 +279,8 @@ class Run:
             kept_step=kept_step,
             last_accuracy=last and last.accuracy,
             ema_accuracy=ema and ema.accuracy,
-            best_accuracy=None if last is None else self._best_accuracy(),
+            best_accuracy=None if last is None else self._best("accuracy"),
+            class_drop=None if self.bound is None else self._best("class_drop"),
             skipped=[*self.feed.skipped.names, *self.skipped.names],
             history=self.log.history,
         )
@@ -273,10 +304,16 @@ class Run:
     def _settle(self) -> None:
         self.meter.settle(str(self.path) if self.path.exists() else "none yet")
 
-    def _best_accuracy(self) -> float:
-        """Of the best weights; their worth is more than that where outliers were judged too."""
+    def _worth(self, score: Score) -> float:
+        return score.worth if self.bound is None else self.bound.worth(score.classes, score.worth)
+
+    def _class_drop(self, score: Score) -> float | None:
+        return self.bound and self.bound.worst(score.classes)
+
+    def _best(self, name: str) -> float:
+        """What the log says of the best weights; their worth may be made of several such numbers."""
         best = self.state.best
-        key = "accuracy" if best.which == "last" else "ema_accuracy"
+        key = name if best.which == "last" else f"ema_{name}"
         rows = (r for r in self.log.history if r["kind"] == "validated" and r["step"] == best.step)
         return next(row[key] for row in rows)
 

@@ -28,6 +28,9 @@ class Score:
     detection: float | None = None
     """AUROC of max softmax against held-out outliers, 0 to 1; None without outliers."""
 
+    classes: tuple[float, ...] = ()
+    """Accuracy by class, 0 to 1; NaN for a class without images."""
+
     @property
     def worth(self) -> float:
         """What decides which weights are kept: accuracy, plus the AUROC where there is one."""
@@ -59,11 +62,20 @@ def validate(
     found = 0.0 if outliers is None else auroc(_doubt(logits), _doubt(read(outliers)[0]))
     model.train(was_training)
     sums = torch.tensor([float(right), float(loss), len(labels), found, 1.0])
-    sums = sums.to(next(model.parameters()).device)
-    world.sum_([sums])
+    hits = _by_class(logits, labels)
+    sums, hits = (x.to(next(model.parameters()).device) for x in (sums, hits))
+    world.sum_([sums, hits])
     right, loss, count, detection, processes = sums.tolist()
     detection = None if outliers is None else detection / processes
-    return Score(right / count, loss / count, int(count), detection)
+    classes = tuple((hits[0] / hits[1]).tolist())
+    return Score(right / count, loss / count, int(count), detection, classes)
+
+
+def _by_class(logits: Tensor, labels: Tensor) -> Tensor:
+    """(2, K): right answers and images of each class."""
+    right = logits.argmax(1) == labels
+    counted = (torch.bincount(x, minlength=logits.shape[1]) for x in (labels[right], labels))
+    return torch.stack([c.float() for c in counted])
 
 
 def _logits(

@@ -84,6 +84,9 @@ class RetrainOptions:
     """Images per optimiser step."""
     precision: Literal["fp32", "bf16"] | None = None
     """Arithmetic of the re-training."""
+    max_class_drop: float | None = None
+    """Points of validation accuracy that no class may lose against the unreduced model: classes that lose more count
+    more, and weights that keep to it are kept before all others."""
     data_fraction: float | None = None
     """Share of the training images to use; the validation images stay whole."""
 

@@ -235,7 +235,8 @@ def _report(
     run_.metrics += _size_line(run_)
     run_.metrics += [m for m in audit.metrics if m.group == CASCADE] if audit else []
     record = start_record(
-        "rebuild", options, folder.fingerprint, warnings=(*run_.job.warnings, *run_.notes), metrics=run_.metrics,
+        "rebuild", options, folder.fingerprint, metrics=run_.metrics,
+        warnings=(*run_.job.warnings, *run_.notes, *_class_warning(run_.recipe, history)),
         series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],
         tokens_per_layer=tokens,
         skipped=run_.skipped, tables=() if audit is None else audit.tables,
@@ -243,6 +244,16 @@ def _report(
         timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},
     )  # fmt: skip
     return finish(record, folder, run_.ui)
+
+
+def _class_warning(recipe: Recipe, history: dict[str, Any]) -> list[str]:
+    """That a class lost more than it may, if so."""
+    limit, lost = recipe.max_class_drop, 100 * history.get("class_drop", -1.0)
+    if limit is None or lost <= limit + 1e-6:
+        return []
+    return [
+        f"no weights kept every class within {limit:g} points in validation: the worst class lost {lost:.1f}"
+    ]
 
 
 def _memory(run_: _Run, models: dict[str, Backbone]) -> list[Metric]:
