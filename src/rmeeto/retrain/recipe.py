@@ -155,7 +155,15 @@ _RANGES = (
     (
         _positive,
         "above 0",
-        ("epochs", "max_steps", "minutes", "batch_size", "accumulate", "max_drop", "max_class_drop"),
+        (
+            "epochs",
+            "max_steps",
+            "minutes",
+            "batch_size",
+            "accumulate",
+            "max_drop",
+            "max_class_drop",
+        ),
     ),
     (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "repeats", "views")),
     (

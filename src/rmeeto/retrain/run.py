@@ -63,8 +63,14 @@ class Run:
             None if teacher is None else Teacher(teacher, recipe.views is not None),
         )  # fmt: skip
         self.identity = checkpoint.identity(
-            model, recipe, train, val, preprocessing, unreduced if teacher is None else teacher,
-            self.world, outliers,
+            model,
+            recipe,
+            train,
+            val,
+            preprocessing,
+            unreduced if teacher is None else teacher,
+            self.world,
+            outliers,
         )
         self.start = checkpoint.digest(model)
         self.state = TrainState.begin(model, recipe)

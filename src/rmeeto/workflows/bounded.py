@@ -79,7 +79,9 @@ def _delta(options: SweepOptions) -> float:
     return (1 - options.confidence) / len(set(options.methods))
 
 
-def choose(options: SweepOptions, full: NDArray[np.bool_], cells: Mapping[str, list[Cell]]) -> list[Choice]:
+def choose(
+    options: SweepOptions, full: NDArray[np.bool_], cells: Mapping[str, list[Cell]]
+) -> list[Choice]:
     """For each method the largest r that passes, tested from the smallest on until one fails.
 
     Args:
@@ -99,9 +101,18 @@ def choose(options: SweepOptions, full: NDArray[np.bool_], cells: Mapping[str, l
     return found
 
 
-def _rows(method: str, cells: Mapping[float, Cell], chosen: RatioChoice) -> tuple[tuple[object, ...], ...]:
+def _rows(
+    method: str, cells: Mapping[float, Cell], chosen: RatioChoice
+) -> tuple[tuple[object, ...], ...]:
     return tuple(
-        (method, cells[t.ratio].r, 100 * t.ratio, 100 * t.gap, 100 * t.bound, "yes" if t.passed else "no")
+        (
+            method,
+            cells[t.ratio].r,
+            100 * t.ratio,
+            100 * t.gap,
+            100 * t.bound,
+            "yes" if t.passed else "no",
+        )
         for t in chosen.tested
     )
 
@@ -115,7 +126,9 @@ def table(options: SweepOptions, choices: list[Choice]) -> Table:
     )
     columns = ("method", "r", "tokens kept %", "lost", "at most", f"below {options.max_drop:g}")
     rows = tuple(row for choice in choices for row in choice.rows)
-    return Table(f"Bound on the accuracy lost (--max-drop {options.max_drop:g})", columns, rows, note)
+    return Table(
+        f"Bound on the accuracy lost (--max-drop {options.max_drop:g})", columns, rows, note
+    )
 
 
 def verdicts(options: SweepOptions, choices: list[Choice]) -> list[Verdict]:
@@ -124,7 +137,9 @@ def verdicts(options: SweepOptions, choices: list[Choice]) -> list[Verdict]:
         Verdict(
             f"{c.method} loses less than {options.max_drop:g} points with {100 * options.confidence:g} % confidence",
             "holds" if c.r else "not verified",
-            f"up to r = {c.r}" if c.r else f"not even at r = {c.rows[0][1]} (at most {number(_last(c), 2)})",
+            f"up to r = {c.r}"
+            if c.r
+            else f"not even at r = {c.rows[0][1]} (at most {number(_last(c), 2)})",
         )
         for c in choices
     ]

@@ -65,7 +65,10 @@ def open_corruptions(
         ShapeError: a corruption that changes colours, for grey images.
     """
     usual = CorruptionOptions()
-    for flag, name in (("--severities", "severities"), ("--corruption-images", "corruption_images")):
+    for flag, name in (
+        ("--severities", "severities"),
+        ("--corruption-images", "corruption_images"),
+    ):
         given = getattr(options, name)
         if not options.asked and given != getattr(usual, name):
             reason = "it belongs to --corruptions and --perspective; add one of them"
@@ -195,7 +198,9 @@ def corruption_extra(
         for family in lines
         for letter, e in zip("AB", errors, strict=False)
     ]  # fmt: skip
-    flat = dict.fromkeys(line for own in lines.values() for line in own)  # "clean" is in each family
+    flat = dict.fromkeys(
+        line for own in lines.values() for line in own
+    )  # "clean" is in each family
     return Extra(tuple(flat), tables=tables, series=series, notes=notes)
 
 
