@@ -153,7 +153,6 @@ def _fashion() -> Iterator[Cell]:
     yield from _fashion_lengths(vim)
     yield from vim.tune("kth7_r11", merge(11, kth=7))
     yield from (vit.speed(r) for r in (5, 11, 15, 20))
-    yield from _smaller("fashion", (48, 32))
 
 
 def _fashion_ablations(vim: Host) -> Iterator[Cell]:

@@ -82,8 +82,8 @@ class RetrainOptions:
     """Peak learning rate as given in the recipe."""
     train_batch_size: int | None = None
     """Images per optimiser step."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the re-training."""
+    precision: Literal["fp32", "bf16", "auto"] | None = None
+    """Arithmetic of the re-training; auto is bf16 where that is faster."""
     data_fraction: float | None = None
     """Share of the training images to use; the validation images stay whole."""
 
