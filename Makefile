@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NATIVE := $(wildcard csrc/*) CMakeLists.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench sanitize clean
 
 demo: $(INSTALLED)
 	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r45.toml --minutes 7.5 \
@@ -21,6 +21,10 @@ lint: $(INSTALLED)
 # About 17 minutes on two quiet cores; BENCH=--quick takes one, BENCH="--base REF" compares versions.
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# The kernels' tests on a build that stops at any invalid access or undefined operation; 3 minutes.
+sanitize: $(INSTALLED)
+	$(BIN)/python tools/sanitize.py
 
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) tools/install.py .venv

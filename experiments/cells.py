@@ -115,12 +115,13 @@ class Host:
 
 
 FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
-EARLY_RS = {"fashion": (45, 80), "cifar10": (12, 20)}
+EARLY_RS = {"fashion": (45, 80), "cifar10": (14, 26)}
 LONG: dict[str, Any] = {
-    "data_fraction": 1.0, "epochs": 4.0, "augment": {"crop": "none", "hflip": 0.5}, "views": None,
-    "lr": 5e-4, "distill_weight": 4.0, "ema_decay": 0.998,
+    "data_fraction": 1.0, "epochs": 4.0, "lr": 5e-4, "distill_weight": 4.0, "ema_decay": 0.998,
 }  # fmt: skip
 """Like the demo's re-training, some minutes on one core: what merging once, early, is worth."""
+FLIPS: dict[str, Any] = {"augment": {"crop": "none", "hflip": 0.5}, "views": 2}
+"""As the demo: each image and its mirror image, seen twice each."""
 EXTREME_R = 30
 """Beyond the paper: two tokens are left, where a re-training has most to recover."""
 KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)
@@ -135,7 +136,7 @@ def _fashion() -> Iterator[Cell]:
         yield vim.free(f"prune_most_r{r}", informative(r))
         yield vim.free(f"prune_least_r{r}", informative(r, "least"))
         yield vim.free(f"prune_random_r{r}", {"name": "prune_random", "r": r})
-    yield from vim.early(EARLY_RS["fashion"], **LONG)
+    yield from vim.early(EARLY_RS["fashion"], **LONG, **FLIPS)
     yield from vim.tuned((20, 11))
     yield from vim.tune("r0")
     yield vim.free("unordered_r11", merge(11, ordered=False))
@@ -153,7 +154,6 @@ def _fashion() -> Iterator[Cell]:
     yield from _fashion_lengths(vim)
     yield from vim.tune("kth7_r11", merge(11, kth=7))
     yield from (vit.speed(r) for r in (5, 11, 15, 20))
-    yield from _smaller("fashion", (48, 32))
 
 
 def _fashion_ablations(vim: Host) -> Iterator[Cell]:
@@ -193,7 +193,7 @@ def _cifar() -> Iterator[Cell]:
     yield from vit.ratios(CIFAR_RS)
     yield vim.free("prune_most_r5", informative(5))
     yield vim.free("prune_least_r5", informative(5, "least"))
-    yield from vim.early(EARLY_RS["cifar10"])
+    yield from vim.early(EARLY_RS["cifar10"], **LONG)
     yield from vim.tuned((5, 4))
     yield from vim.tune("r0")
     yield vim.free("unordered_r4", merge(4, ordered=False))

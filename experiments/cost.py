@@ -37,7 +37,8 @@ def estimate(cell: Cell, lab: Lab) -> float:
         return OVERHEAD + testing
     recipe = recipe_of(cell, lab)
     epochs = recipe.epochs or 0
-    training = TUNE_IMAGES * recipe.data_fraction * epochs * (train * share + forward)
+    taught = min(epochs, recipe.views or epochs)  # epochs in which the teacher runs
+    training = TUNE_IMAGES * recipe.data_fraction * (epochs * train * share + taught * forward)
     validating = 2 * math.ceil(epochs) * VALIDATION_IMAGES * forward * share  # last and averaged
     return OVERHEAD + training + validating + testing
 

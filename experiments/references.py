@@ -60,20 +60,25 @@ _CIFAR = (
     {**_SHARED, "augment": {**_PAD, "pad": 4}, "epochs": 7.0, "lr": 1.5e-3, "min_lr": 1e-5,
      "validate_every": 703},
 )  # fmt: skip
+_AUTO = {"precision": "auto"}  # for those trained since it can be asked for
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
-        "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12}, _FASHION
+        "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12},
+        (_FASHION[0], _FASHION[1] | _AUTO, _FASHION[3] | _AUTO),
     ),
     "cifar10/vit_w96": Reference(
-        "cifar10", "vit_micro_patch4_32", {"embed_dim": 96, "depth": 12}, _CIFAR
+        "cifar10", "vit_micro_patch4_32", {"embed_dim": 96, "depth": 12},
+        (_CIFAR[0], _CIFAR[1] | _AUTO),
     ),
-    "fashion/vim_w48": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 48}, _FASHION),
-    "cifar10/vim_w64": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 64}, _CIFAR),
-    "fashion/vim_w32": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 32}, _FASHION),
-    "cifar10/vim_w48": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 48}, _CIFAR),
-}
+    "cifar10/vim_w64": Reference(
+        "cifar10", "vim_micro_patch4_32", {"embed_dim": 64}, tuple(s | _AUTO for s in _CIFAR)
+    ),
+    "cifar10/vim_w48": Reference(
+        "cifar10", "vim_micro_patch4_32", {"embed_dim": 48}, tuple(s | _AUTO for s in _CIFAR)
+    ),
+}  # fmt: skip
 
 
 def load_reference(name: str):

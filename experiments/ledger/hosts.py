@@ -16,7 +16,7 @@ class DataSet:
     vim: str
     vit: str
     smaller: tuple[str, ...]
-    """unreduced siblings, for the size line"""
+    """unreduced siblings, for the size line; none: it is drawn on the other data set"""
     sweep: tuple[int, ...]
     """evenly spaced, for monotone and accelerating"""
     main: int
@@ -44,13 +44,13 @@ class DataSet:
 
 FASHION = DataSet(
     "fashion", "Fashion-MNIST", "fashion/vim_w64", "fashion/vit_w64",
-    ("fashion/vim_w48", "fashion/vim_w32"), sweep=(5, 10, 15, 20), main=11, mid=15, high=20,
+    smaller=(), sweep=(5, 10, 15, 20), main=11, mid=15, high=20,
     tuned=(11, 15, 20, EXTREME_R), speeds=(11, 15, 20),
     early=EARLY_RS["fashion"],
 )  # fmt: skip
 CIFAR = DataSet(
     "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", "cifar10/vit_w96",
-    ("cifar10/vim_w64", "cifar10/vim_w48"), sweep=(1, 2, 3, 4, 5), main=4, mid=5, high=5,
+    smaller=("cifar10/vim_w64", "cifar10/vim_w48"), sweep=(1, 2, 3, 4, 5), main=4, mid=5, high=5,
     tuned=(3, 4, 5), speeds=(3, 4, 5),
     early=EARLY_RS["cifar10"],
 )  # fmt: skip

@@ -108,3 +108,11 @@ def test_processes_share_an_epoch():
         ids.append([next(batches).images for _ in range(4)])
     assert all(len(images) == 10 for rank in ids for images in rank)
     assert not torch.equal(ids[0][0], ids[1][0])
+
+
+def test_remembered_rows_are_read_under_bf16():
+    teacher, (views,) = Teacher(Toy(), remember=True), first(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        new, again = teacher(views), teacher(views)
+    assert new.dtype == torch.float32
+    assert torch.equal(new, again)

@@ -7,6 +7,24 @@ from contextlib import AbstractContextManager
 import torch
 
 
+def resolve(device: torch.device, precision: str) -> str:
+    """ "fp32" or "bf16"; "auto" is bf16 where matrix products in it are faster than in fp32.
+
+    That is on GPUs that have it and on CPUs with matrix units (AMX); elsewhere bf16 is emulated or
+    gains nothing.
+    """
+    if precision != "auto":
+        return precision
+    fast = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _has_amx(device)
+    return "bf16" if fast else "fp32"
+
+
 def compute_type(device: torch.device, precision: str) -> AbstractContextManager:
-    """Autocast to bf16 on ``device`` if ``precision`` is ``"bf16"``; weights stay as they are."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Autocast to bf16 on ``device`` if ``precision`` comes to that; weights stay as they are."""
+    bf16 = resolve(device, precision) == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def _has_amx(device: torch.device) -> bool:
+    ask = getattr(torch.cpu, "get_capabilities", dict)  # older releases can't tell: then fp32
+    return device.type == "cpu" and bool(ask().get("amx_bf16", False))

@@ -73,15 +73,17 @@ class Recipe:
     repeats: int | None = None
     """Views an epoch of unchanged length has of each image it draws; none = the augmentation's."""
     views: int | None = None
-    """Cycle through this many epochs of views, so that the teacher runs once a view (cached)."""
+    """Cycle through this many epochs of views, so that the teacher runs once a view (cached); the
+    2nd, 4th, … show each image flipped where the one before does not (at hflip 0.5)."""
     ema_decay: float | None = None
     """Decay of the weights' moving average, updated every step; none = no average."""
     ema_warmup: bool = True
     """Cap the decay at (1 + t)/(10 + t) in step t, so that short runs have a useful average."""
     drop_path: float | None = None
     """Stochastic depth; none = what the model was built with."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Compute type of the forward pass; weights, moments and average stay fp32."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Compute type of the forward pass; weights, moments and average stay fp32. "auto": bf16 on GPUs
+    and CPUs whose matrix products it makes faster, else fp32."""
     data_fraction: float = 1.0
     """Share of the training images, a balanced draw; validation stays whole."""
     seed: int = 0
@@ -179,7 +181,7 @@ _RANGES = (
     (_share, "in [0, 1)", ("smoothing", "ema_decay", "drop_path")),
     (lambda v: 0 < v <= 1, "in (0, 1]", ("data_fraction",)),
     (lambda v: len(v) == 2 and all(map(_share, v)), "of two numbers in [0, 1)", ("betas",)),
-    (lambda v: v in ("fp32", "bf16"), "fp32 or bf16", ("precision",)),
+    (lambda v: v in ("fp32", "bf16", "auto"), "fp32, bf16 or auto", ("precision",)),
     (lambda v: v in ("best", "last", "ema"), "best, last or ema", ("keep",)),
 )
 

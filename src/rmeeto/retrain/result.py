@@ -27,6 +27,8 @@ class RetrainResult:
     """Weights that the model holds now: ``"last"``, or ``"ema"`` for the moving average."""
     kept_step: int
     """Optimiser step that they are from."""
+    precision: str = "fp32"
+    """Compute type that forward passes ran in: ``"fp32"`` or ``"bf16"``."""
     last_accuracy: float | None = None
     """Validation accuracy of the last weights, 0 to 1; None without validation images."""
     ema_accuracy: float | None = None

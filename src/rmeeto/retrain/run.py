@@ -18,6 +18,7 @@ from .criterion import Plain
 from .feed import Feed
 from .meter import Meter
 from .pace import Pace
+from .precision import resolve
 from .recipe import Recipe
 from .result import RetrainResult
 from .schedule import LearningRate
@@ -283,6 +284,7 @@ class Run:
             stopped_by=self.stop() or "steps",
             kept=kept,
             kept_step=kept_step,
+            precision=resolve(next(self.state.model.parameters()).device, self.recipe.precision),
             last_accuracy=last and last.accuracy,
             ema_accuracy=ema and ema.accuracy,
             best_accuracy=None if last is None else self._best("accuracy"),

@@ -34,7 +34,7 @@ class Teacher:
         # One unknown row recomputes the batch: a row's last bits may depend on the batch's size.
         if any(key not in self._rows for key in keys):
             self._rows.update(zip(keys, self._compute(views).half(), strict=True))
-        return torch.stack([self._rows[key] for key in keys]).float()
+        return torch.stack([self._rows[key].float() for key in keys])  # bf16 autocast refuses fp16
 
     def _compute(self, views: Views) -> Tensor:
         self.computed += len(views)

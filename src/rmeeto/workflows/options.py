@@ -82,8 +82,8 @@ class RetrainOptions:
     """Peak learning rate as given in the recipe."""
     train_batch_size: int | None = None
     """Images per optimiser step."""
-    precision: Literal["fp32", "bf16"] | None = None
-    """Arithmetic of the re-training."""
+    precision: Literal["fp32", "bf16", "auto"] | None = None
+    """Arithmetic of the re-training; auto is bf16 where that is faster."""
     max_class_drop: float | None = None
     """Points of validation accuracy that no class may lose against the unreduced model: classes that lose more count
     more, and weights that keep to it are kept before all others."""
