@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .. import dispatch
 from ..causal_conv1d import native as conv
 from ..selective_scan import native as scan
 from .gradients import GradientSums
@@ -55,20 +56,20 @@ def forward(
     out, projected = empty_results(xz, ahead, keep)
     if out.numel() == 0:
         return out, projected
-    xz, ways = _rows(xz), _prepare(xz, ahead, back)
-    images = _images(xz)
-    u, delta = (out.new_empty(images, *out.shape[1:]) for _ in range(2))
-    spare = out.new_empty(images, out.shape[1], ahead[2].shape[0])
-    for i in range(0, len(xz), images):
-        x, z = xz[i : i + images].chunk(2, -1)
-        n = len(x)
-        for reverse, way in enumerate(ways):
-            dt_b_c = projected[reverse, i : i + n] if keep else spare[:n]
-            _convolve(x, way, bool(reverse), u[:n])
-            torch.mm(_flat(u[:n]), way.x_proj.t(), out=_flat(dt_b_c))
-            inputs = _scan_inputs(u[:n], dt_b_c, way, z if reverse else None, delta[:n])
-            to = out[i : i + n].transpose(1, 2)
-            scan.run_forward(inputs, True, bool(reverse), to, accumulate=bool(reverse))
+    xz, ways = _rows(xz), [[_float(p) for p in way] for way in (ahead, back)]
+    batch, length, channels = out.shape
+    (rank, states), taps = (ahead[place].shape[1] for place in (3, 5)), ahead[0].shape[-1]
+    dispatch.native().mixer_forward(
+        (batch, length, channels, states, rank, taps),
+        xz.data_ptr(),
+        xz.stride(0),
+        xz.stride(1),
+        xz.dtype == torch.bfloat16,
+        *(tuple(p.data_ptr() for p in way) for way in ways),
+        out.data_ptr(),
+        projected.data_ptr() if keep else 0,
+        torch.get_num_threads(),
+    )
     return out, projected
 
 
@@ -149,6 +150,12 @@ def _scan_inputs(u, dt_b_c, way: Weights, z, delta):
 def _flat(rows: Tensor) -> Tensor:
     """(B,L,n) rows → (B·L,n), a view."""
     return rows.view(-1, rows.shape[-1])
+
+
+def _float(parameter: Tensor) -> Tensor:
+    """As the kernels read parameters; mostly they are that already."""
+    ready = parameter.dtype is torch.float32 and parameter.is_contiguous()
+    return parameter if ready else parameter.float().contiguous()
 
 
 def _rows(x: Tensor) -> Tensor:
