@@ -2,7 +2,7 @@
 // the last taps stay in registers. Scanning in reverse is walking from the last token to the first.
 #include "conv.h"
 
-#include "conv_rows.h"
+#include "conv_backward.h"
 #include "parallel.h"
 
 namespace RM_NS {
@@ -27,49 +27,6 @@ RM_INLINE void forward_strip(const ConvArgs& a, long b, long c0, int n) {
       put<Whole>(out, a.silu ? sum * sigmoid(sum) : sum, v, n);
     }
   }
-}
-
-// The gradient of token j needs the output gradients of tokens j … j+K-1: it is written K-1 tokens
-// late. `sums` receives this image's share of the gradients of taps and bias, laid out like taps.
-template <class T, int K, int V, bool Whole>
-RM_INLINE void backward_strip(const ConvArgs& a, long b, long c0, int n, float* sums) {
-  alignas(64) float taps[(K + 1) * V * W];
-  pack_taps<K, V>(a.weight, a.bias, c0, n, taps);
-  const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
-  const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
-  const T* grad = static_cast<const T*>(a.grad) + b * a.grad_batch + first * a.grad_row + c0;
-  T* out = static_cast<T*>(a.out) + b * a.out_batch + first * a.out_row + c0;
-  Window<K, V> seen, owed;
-  vf total[K + 1][V] = {};
-  for (long l = 0; l < a.length + K - 1; ++l) {
-    const bool inside = l < a.length;
-    fetch<V>(x, step * a.x_row), fetch<V>(grad, step * a.grad_row), fetch<V>(out, step * a.out_row);
-    RM_UNROLL
-    for (int v = 0; v < V; ++v) {
-      vf g{};
-      if (inside) {
-        seen.push(get<Whole>(x, v, n), v);
-        g = get<Whole>(grad, v, n);
-        if (a.silu) {
-          const vf pre = seen.filter(taps, v), gate = sigmoid(pre);
-          g *= gate * (1.f + pre * (1.f - gate));
-        }
-        RM_UNROLL
-        for (int k = 0; k < K; ++k) total[k][v] += g * seen.at[k][v];
-        total[K][v] += g;
-      }
-      owed.push(g, v);
-      if (l < K - 1) continue;
-      vf paid{};
-      RM_UNROLL
-      for (int k = 0; k < K; ++k) paid += load(taps + (k * V + v) * W) * owed.at[K - 1 - k][v];
-      put<Whole>(out, a.accumulate ? paid + get<Whole>(out, v, n) : paid, v, n);
-    }
-    if (inside) x += step * a.x_row, grad += step * a.grad_row;
-    if (l >= K - 1) out += step * a.out_row;
-  }
-  for (int k = 0; k <= K; ++k)
-    for (int v = 0; v < V; ++v) put<Whole>(sums + k * a.channels + c0, total[k][v], v, n);
 }
 
 // Calls whole(b, c0) for full strips and part(b, c0, n) for the vectors of the last one.
@@ -108,10 +65,10 @@ void backward(const ConvArgs& a) {
   for_strips<kBackwardStrip>(
       a, 1.7,
       [&](long b, long c0) {
-        backward_strip<T, K, kBackwardStrip, true>(a, b, c0, kBackwardStrip * W, sums + b * image);
+        backward_strip<T, T, K, kBackwardStrip, true>(a, b, c0, kBackwardStrip * W, sums + b * image);
       },
       [&](long b, long c0, int n) {
-        backward_strip<T, K, 1, false>(a, b, c0, n, sums + b * image);
+        backward_strip<T, T, K, 1, false>(a, b, c0, n, sums + b * image);
       });
   for (long b = 1; b < a.batch; ++b)
     for (long i = 0; i < image; ++i) sums[i] += sums[b * image + i];

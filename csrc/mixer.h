@@ -24,6 +24,20 @@ struct MixerArgs {
   int threads;
 };
 
+// Gradients of one direction's parameters, laid out like them.
+struct MixerWayGrad {
+  float *taps, *conv_bias, *x_proj, *dt_proj, *dt_bias, *A_log, *D;
+};
+
+struct MixerGradArgs {
+  MixerArgs forward;   // its output is not used; projected is read
+  const void* grad;    // of the output, rows of channels values, of xz's type
+  void* grad_xz;       // (batch, length, 2 channels), contiguous, likewise
+  MixerWayGrad ways[2];
+  long grad_batch, grad_row;  // strides
+};
+
 }  // namespace rmeeto
 
 RM_KERNEL(mixer_forward, rmeeto::MixerArgs)
+RM_KERNEL(mixer_backward, rmeeto::MixerGradArgs)

@@ -37,9 +37,9 @@ void project(const Mixer& m, int way, long image, long t0, float* u, float* proj
   const long steps = smaller(kStretch, a.length - t0), last = a.length - 1;
   const T* x = static_cast<const T*>(a.xz) + image * a.xz_batch;
   const Tokens<T> tokens = {way ? x + last * a.xz_row : x, way ? -a.xz_row : a.xz_row};
-  convolve<T, K>(tokens, t0, steps, a.channels, m.weights[way].taps, u);
-  const Blocked left{u, kStretch * W, a.channels};
-  multiply(steps, left, m.weights[way].x_proj, m.c.columns, projected);
+  convolve<T, K>(tokens, t0, steps, a.channels, m.weights[way].taps, {u, kStretch * W, W});
+  const Blocked left{u, kStretch * W, W, a.channels};
+  multiply(steps, left, m.weights[way].x_proj, m.c.columns, projected, m.c.padded);
   if (!a.projected && sizeof(T) == 4) return;
   T* kept = static_cast<T*>(a.projected);
   const long row = way ? -m.c.columns : m.c.columns, token = way ? last - t0 : t0;
@@ -63,7 +63,7 @@ void scan(const Mixer& m, int way, const Unit& unit, long t0, const float* u, co
     rows.h += (k - unit.first) * tile;
     if (!way) rows.y = sum + t0 * W;
     multiply_column(steps, projected, m.c.padded, a.rank, weights.dt_proj + k * a.rank * W,
-                    get(given.dt_bias, block), rows.dt);
+                    get(given.dt_bias, block), rows.dt, W);
     prepare_block(steps, get(given.D, block), u + k * kStretch * W,
                   way ? sum + (a.length - 1 - t0) * W : nullptr, rows);
     const Ahead ahead = way ? rows_ahead(m.gated, m.c.cut, unit, k, t0, steps, rows) : Ahead(rows.dt);

@@ -65,8 +65,14 @@ struct Tokens {
   long row;
 };
 
+// Where channels go: vector v of token t at data + v * block + t * row.
+struct Vectors {
+  float* data;
+  long block, row;
+};
+
 template <class T, int K, int V, bool Whole>
-RM_INLINE void convolve_strip(Tokens<T> x, long t0, long steps, int n, const float* taps, float* u) {
+RM_INLINE void convolve_strip(Tokens<T> x, long t0, long steps, int n, const float* taps, Vectors u) {
   const T* from = x.first + t0 * x.row;
   Window<K, V> seen;
   RM_UNROLL
@@ -81,23 +87,23 @@ RM_INLINE void convolve_strip(Tokens<T> x, long t0, long steps, int n, const flo
     for (int v = 0; v < V; ++v) {
       seen.push(get<Whole>(from, v, n), v);
       const vf sum = seen.filter(taps, v);
-      store(u + (v * kStretch + t) * W, sum * sigmoid(sum));
+      store(u.data + v * u.block + t * u.row, sum * sigmoid(sum));
     }
   }
 }
 
 template <class T, int K>
-static void convolve(Tokens<T> x, long t0, long steps, long channels, const float* taps, float* u) {
+static void convolve(Tokens<T> x, long t0, long steps, long channels, const float* taps, Vectors u) {
   constexpr int V = kForwardStrip;
   long c = 0;
-  for (; c + V * W <= channels; c += V * W) {
+  for (; c + V * W <= channels; c += V * W, u.data += V * u.block) {
     const Tokens<T> strip{x.first + c, x.row};
-    convolve_strip<T, K, V, true>(strip, t0, steps, V * W, taps + c * (K + 1), u + c * kStretch);
+    convolve_strip<T, K, V, true>(strip, t0, steps, V * W, taps + c * (K + 1), u);
   }
-  for (; c < channels; c += W) {
+  for (; c < channels; c += W, u.data += u.block) {
     const Tokens<T> strip{x.first + c, x.row};
     const int n = static_cast<int>(smaller(W, channels - c));
-    convolve_strip<T, K, 1, false>(strip, t0, steps, n, taps + c * (K + 1), u + c * kStretch);
+    convolve_strip<T, K, 1, false>(strip, t0, steps, n, taps + c * (K + 1), u);
   }
 }
 

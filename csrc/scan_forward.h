@@ -120,6 +120,7 @@ static inline void save_last(const ScanArgs& a, const Unit& unit, const Block& b
 // A, and B and C where they are constant, packed once for every unit.
 struct Packed {
   const float *A, *B, *C;
+  explicit Packed(const float* A) : A(A), B(nullptr), C(nullptr) {}
   static long floats(const Cut& cut, const ScanArgs& a) {
     return a.size.groups * cut.group_blocks * a.size.states * W * (1 + a.B.constant + a.C.constant);
   }
