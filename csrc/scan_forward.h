@@ -101,7 +101,6 @@ static inline void finish(const ScanArgs& a, const Unit& unit, Block block, long
   const Rows gate = a.z, out = a.out;
   for (long t = 0; t < steps; ++t) {
     vf y = load(s.y + t * W);
-    if (a.accumulate) y += get(out, unit.batch, t0 + t, block);
     if (is_present(gate)) {
       const vf z = get(gate, unit.batch, t0 + t, block);
       y *= z * sigmoid(z);

@@ -62,8 +62,7 @@ def backward(
             *(_addresses(way) for way in grads),
             torch.get_num_threads(),
         )
-    pairs = (zip(found, given, strict=True) for found, given in zip(grads, (ahead, back), strict=True))
-    first, second = ([g.to(p.dtype) for g, p in pair] for pair in pairs)
+    first, second = (_like(*pair) for pair in zip(grads, (ahead, back), strict=True))
     return grad_xz, first, second
 
 
@@ -79,6 +78,11 @@ def _inputs(rows: Tensor, ways: list[list[Tensor]]) -> tuple:
 
 def _addresses(way: list[Tensor]) -> tuple[int, ...]:
     return tuple(p.data_ptr() for p in way)
+
+
+def _like(grads: list[Tensor], parameters: list[Tensor]) -> list[Tensor]:
+    """Gradients in the types of their parameters."""
+    return [g.to(p.dtype) for g, p in zip(grads, parameters, strict=True)]
 
 
 def _float(parameter: Tensor) -> Tensor:
