@@ -125,7 +125,8 @@ template <class T, int K>
 void mix(const MixerArgs& a) {
   const double cost = 2. * a.batch * a.length * a.channels * (2.5 * a.states + 20) / W;  // ns, roughly
   const int threads = worth_threads(a.threads, cost);
-  const bool parts = a.batch % threads != 0 && a.batch < 4 * threads;
+  const long rounds = ceil_div(a.batch, threads);
+  const bool parts = 5 * a.batch < 4 * rounds * threads;  // whole images would leave more than a fifth idle
   const long units = ceil_div(4 * threads, a.batch);
   const MixerCut c(a, ceil_div(ceil_div(a.channels, parts ? units : 1), W) * W);
   const long packed = ceil_div(MixerWeights::floats(a, c), 16) * 16;
