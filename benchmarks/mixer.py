@@ -1,8 +1,9 @@
-"""A whole one-direction Mamba mixer, projections included, against the one of transformers."""
+"""A whole one-direction Mamba mixer, projections included, against the one of transformers; and what a
+block of Vision Mamba does between its projections, fused against the composition of the smaller ops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmeeto import ops
+from rmeeto.ops.bidirectional_mamba import Direction, scan_both
 
 from .peers import missing, transformers_mixer
 from .registry import Benchmark, Case, Work
@@ -78,7 +80,71 @@ def _step(model: nn.Module, tokens: Tensor) -> Work:
     return lambda: torch.autograd.grad(model(tokens).square().mean(), parameters)
 
 
+def two_way_case(
+    shape: tuple[int, int, int], states: int, rank: int, training: bool, dtype: torch.dtype
+) -> Case:
+    """The fused op against separate convolutions, products and scans, all on the same kernels.
+
+    Args:
+        shape: images, tokens, inner channels.
+        states, rank: of each direction.
+        training: forward and backward instead of forward.
+        dtype: of the activations.
+    """
+    batch, length, channels = shape
+    xz = torch.randn(batch, length, 2 * channels).to(dtype).requires_grad_(training)
+    ways = _direction(channels, states, rank), _direction(channels, states, rank)
+    leaves = [xz, *(p.requires_grad_(training) for way in ways for p in way)]
+
+    def separate() -> Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return scan_both(xz, *ways)[0]
+
+    def fused() -> Tensor:
+        return ops.bidirectional_mamba(xz, *ways)
+
+    def work(mix: Callable[[], Tensor]) -> Work:
+        if training:
+            return lambda: torch.autograd.grad(mix().square().mean(), leaves)
+        return torch.inference_mode()(mix)
+
+    def error() -> float:
+        one, other = separate().detach().float(), fused().detach().float()
+        return ((one - other).abs().max() / one.abs().max()).item()
+
+    candidates = {"separate ops": work(separate), "fused": work(fused)}
+    tolerance = 1e-4 if dtype == torch.float32 else 2**-5
+    return Case(candidates, "fused", batch, "images", error=error, tolerance=tolerance)
+
+
+def _direction(channels: int, states: int, rank: int) -> Direction:
+    return Direction(
+        torch.randn(channels, 1, 4) / 2,
+        torch.zeros(channels),
+        torch.randn(rank + 2 * states, channels) * channels**-0.5,
+        torch.randn(channels, rank) * rank**-0.5,
+        torch.randn(channels) - 4,
+        torch.arange(1.0, states + 1).log().repeat(channels, 1),
+        torch.ones(channels),
+    )
+
+
+def _two_way() -> Iterator[Benchmark]:
+    demo, tiny = ((32, 197, 128), 8, 4), ((8, 197, 384), 16, 12)
+    for name, size in (("B=32,D=128", demo), ("B=8,D=384", tiny)):
+        for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+            for threads in (1, 2):
+                setup = partial(two_way_case, *size, False, dtype)
+                label = f"mixer/two-way forward/{name},threads={threads}/{precision}"
+                yield Benchmark(label, setup, 2, threads)
+        for threads in (1, 2):
+            setup = partial(two_way_case, *size, True, torch.float32)
+            label = f"mixer/two-way forward+backward/{name},threads={threads}/fp32"
+            yield Benchmark(label, setup, 4, threads)
+
+
 def benchmarks() -> Iterator[Benchmark]:
     """The registry's part; the peer's backward is slow, so one image only."""
+    yield from _two_way()
     yield Benchmark("mixer/forward/B=8/fp32", partial(case, 8, False), 4, quick=True)
     yield Benchmark("mixer/forward+backward/B=1/fp32", partial(case, 1, True), 5)

@@ -17,12 +17,12 @@ void add(nanobind::module_& m) {
                             Address grad_weight, Address grad_bias, long batch, long length,
                             long channels, long taps, long x_batch, long x_row, long out_batch,
                             long out_row, long grad_batch, long grad_row, bool silu, bool reverse,
-                            bool half, bool accumulate, int threads) {
+                            bool half, int threads) {
     nanobind::gil_scoped_release nogil;
     conv_backward({at<void>(x), at<void>(grad), at<float>(weight), at<float>(bias),
                    at<void>(grad_x), at<float>(grad_weight), at<float>(grad_bias), batch, length,
                    channels, taps, x_batch, x_row, out_batch, out_row, grad_batch, grad_row, silu,
-                   reverse, half, accumulate, threads});
+                   reverse, half, false, threads});
   });
 }
 

@@ -2,66 +2,18 @@
 // the last taps stay in registers. Scanning in reverse is walking from the last token to the first.
 #include "conv.h"
 
+#include "conv_backward.h"
 #include "parallel.h"
-#include "simd.h"
 
 namespace RM_NS {
 namespace {
 
 using rmeeto::ConvArgs;
 
-// V vectors of channels of which the first n channels exist (all of them when Whole).
-template <bool Whole, class T>
-RM_INLINE vf get(const T* p, int v, int n) {
-  return Whole ? load(p + v * W) : load(p + v * W, n - v * W);
-}
-template <bool Whole, class T>
-RM_INLINE void put(T* p, vf x, int v, int n) {
-  if (Whole)
-    store(p + v * W, x);
-  else
-    store(p + v * W, x, n - v * W);
-}
-
-// Tap k of channel c at [k * V * W + c], the bias as tap K, zero where no channel is.
-template <int K, int V>
-RM_INLINE void pack_taps(const ConvArgs& a, long c0, int n, float* taps) {
-  for (int c = 0; c < V * W; ++c) {
-    const bool real = c < n;
-    for (int k = 0; k < K; ++k) taps[k * V * W + c] = real ? a.weight[(c0 + c) * K + k] : 0.f;
-    taps[K * V * W + c] = real && a.bias ? a.bias[c0 + c] : 0.f;
-  }
-}
-
-// Rows lie too far apart for the hardware to foresee them: fetch some ahead.
-constexpr long kAhead = 12;
-template <int V, class T>
-RM_INLINE void fetch(const T* row, long step) {
-  RM_UNROLL
-  for (int v = 0; v < V; ++v) __builtin_prefetch(row + kAhead * step + v * W);
-}
-
-template <int K, int V>
-struct Window {  // the inputs of the last K-1 tokens and of this one, oldest first
-  vf at[K][V] = {};
-
-  __attribute__((always_inline)) inline vf push(vf now, int v) {
-    RM_UNROLL
-    for (int k = 0; k + 1 < K; ++k) at[k][v] = at[k + 1][v];
-    return at[K - 1][v] = now;
-  }
-  __attribute__((always_inline)) inline vf filter(const float* taps, int v) const {
-    vf sum = load(taps + (K * V + v) * W);
-    RM_UNROLL
-    for (int k = 0; k < K; ++k) sum += load(taps + (k * V + v) * W) * at[k][v];
-    return sum;
-  }
-};
-
 template <class T, int K, int V, bool Whole>
 RM_INLINE void forward_strip(const ConvArgs& a, long b, long c0, int n) {
   alignas(64) float taps[(K + 1) * V * W];
-  pack_taps<K, V>(a, c0, n, taps);
+  pack_taps<K, V>(a.weight, a.bias, c0, n, taps);
   const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
   const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
   T* out = static_cast<T*>(a.out) + b * a.out_batch + first * a.out_row + c0;
@@ -76,52 +28,6 @@ RM_INLINE void forward_strip(const ConvArgs& a, long b, long c0, int n) {
     }
   }
 }
-
-// The gradient of token j needs the output gradients of tokens j … j+K-1: it is written K-1 tokens
-// late. `sums` receives this image's share of the gradients of taps and bias, laid out like taps.
-template <class T, int K, int V, bool Whole>
-RM_INLINE void backward_strip(const ConvArgs& a, long b, long c0, int n, float* sums) {
-  alignas(64) float taps[(K + 1) * V * W];
-  pack_taps<K, V>(a, c0, n, taps);
-  const long first = a.reverse ? a.length - 1 : 0, step = a.reverse ? -1 : 1;
-  const T* x = static_cast<const T*>(a.x) + b * a.x_batch + first * a.x_row + c0;
-  const T* grad = static_cast<const T*>(a.grad) + b * a.grad_batch + first * a.grad_row + c0;
-  T* out = static_cast<T*>(a.out) + b * a.out_batch + first * a.out_row + c0;
-  Window<K, V> seen, owed;
-  vf total[K + 1][V] = {};
-  for (long l = 0; l < a.length + K - 1; ++l) {
-    const bool inside = l < a.length;
-    fetch<V>(x, step * a.x_row), fetch<V>(grad, step * a.grad_row), fetch<V>(out, step * a.out_row);
-    RM_UNROLL
-    for (int v = 0; v < V; ++v) {
-      vf g{};
-      if (inside) {
-        seen.push(get<Whole>(x, v, n), v);
-        g = get<Whole>(grad, v, n);
-        if (a.silu) {
-          const vf pre = seen.filter(taps, v), gate = sigmoid(pre);
-          g *= gate * (1.f + pre * (1.f - gate));
-        }
-        RM_UNROLL
-        for (int k = 0; k < K; ++k) total[k][v] += g * seen.at[k][v];
-        total[K][v] += g;
-      }
-      owed.push(g, v);
-      if (l < K - 1) continue;
-      vf paid{};
-      RM_UNROLL
-      for (int k = 0; k < K; ++k) paid += load(taps + (k * V + v) * W) * owed.at[K - 1 - k][v];
-      put<Whole>(out, a.accumulate ? paid + get<Whole>(out, v, n) : paid, v, n);
-    }
-    if (inside) x += step * a.x_row, grad += step * a.grad_row;
-    if (l >= K - 1) out += step * a.out_row;
-  }
-  for (int k = 0; k <= K; ++k)
-    for (int v = 0; v < V; ++v) put<Whole>(sums + k * a.channels + c0, total[k][v], v, n);
-}
-
-constexpr int kForward = W == 16 ? 4 : 2;   // vectors in a strip: what the registers hold
-constexpr int kBackward = W == 16 ? 2 : 1;
 
 // Calls whole(b, c0) for full strips and part(b, c0, n) for the vectors of the last one.
 template <int V, class Whole, class Part>
@@ -146,9 +52,9 @@ RM_INLINE void for_strips(const ConvArgs& a, double nanoseconds, const Whole& wh
 
 template <class T, int K>
 void forward(const ConvArgs& a) {
-  for_strips<kForward>(
+  for_strips<kForwardStrip>(
       a, 1.0,
-      [&](long b, long c0) { forward_strip<T, K, kForward, true>(a, b, c0, kForward * W); },
+      [&](long b, long c0) { forward_strip<T, K, kForwardStrip, true>(a, b, c0, kForwardStrip * W); },
       [&](long b, long c0, int n) { forward_strip<T, K, 1, false>(a, b, c0, n); });
 }
 
@@ -156,13 +62,13 @@ template <class T, int K>
 void backward(const ConvArgs& a) {
   const long image = (K + 1) * a.channels;
   float* sums = rmeeto::arena(a.batch * image);
-  for_strips<kBackward>(
+  for_strips<kBackwardStrip>(
       a, 1.7,
       [&](long b, long c0) {
-        backward_strip<T, K, kBackward, true>(a, b, c0, kBackward * W, sums + b * image);
+        backward_strip<T, T, K, kBackwardStrip, true>(a, b, c0, kBackwardStrip * W, sums + b * image);
       },
       [&](long b, long c0, int n) {
-        backward_strip<T, K, 1, false>(a, b, c0, n, sums + b * image);
+        backward_strip<T, T, K, 1, false>(a, b, c0, n, sums + b * image);
       });
   for (long b = 1; b < a.batch; ++b)
     for (long i = 0; i < image; ++i) sums[i] += sums[b * image + i];

@@ -34,7 +34,6 @@ struct ScanArgs {
   const float *D, *bias;  // (channels), or null
   float* last;            // (batches, channels, states): state after the last step, or null
   bool softplus;
-  bool accumulate;        // out = (out + y) silu(z), so that two scans share one gate
   int threads;
 };
 

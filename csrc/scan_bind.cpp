@@ -45,18 +45,16 @@ ScanArgs scan_args(const PySizes& size, const PyRows& u, const PyRows& delta, Ad
 }
 
 void forward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PyStates C, Address D, PyRows z,
-             Address bias, bool softplus, bool reverse, int threads, PyRows out, Address last,
-             bool accumulate) {
+             Address bias, bool softplus, bool reverse, int threads, PyRows out, Address last) {
   nanobind::gil_scoped_release nogil;
   ScanArgs a = scan_args(size, u, delta, A, B, C, D, z, bias, softplus, reverse, threads);
   a.out = rows(out, a.size.length, reverse), a.last = at<float>(last);
-  a.accumulate = accumulate;
   scan_forward(a);
 }
 
 void backward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PyStates C, Address D, PyRows z,
               Address bias, bool softplus, bool reverse, int threads, PyRows grad, PyRows du, PyRows ddelta,
-              Address dA, PyStates dB, PyStates dC, Address dD, PyRows dz, Address dbias, bool accumulate) {
+              Address dA, PyStates dB, PyStates dC, Address dD, PyRows dz, Address dbias) {
   nanobind::gil_scoped_release nogil;
   ScanGradArgs a{};
   a.forward = scan_args(size, u, delta, A, B, C, D, z, bias, softplus, reverse, threads);
@@ -65,7 +63,6 @@ void backward(PySizes size, PyRows u, PyRows delta, Address A, PyStates B, PySta
   a.du = rows(du, length, reverse), a.ddelta = rows(ddelta, length, reverse);
   a.dA = at<float>(dA), a.dD = at<float>(dD), a.dbias = at<float>(dbias);
   a.dB = states(dB, length, reverse), a.dC = states(dC, length, reverse);
-  a.accumulate = accumulate;
   scan_backward(a);
 }
 

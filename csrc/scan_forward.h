@@ -101,7 +101,6 @@ static inline void finish(const ScanArgs& a, const Unit& unit, Block block, long
   const Rows gate = a.z, out = a.out;
   for (long t = 0; t < steps; ++t) {
     vf y = load(s.y + t * W);
-    if (a.accumulate) y += get(out, unit.batch, t0 + t, block);
     if (is_present(gate)) {
       const vf z = get(gate, unit.batch, t0 + t, block);
       y *= z * sigmoid(z);
@@ -120,6 +119,7 @@ static inline void save_last(const ScanArgs& a, const Unit& unit, const Block& b
 // A, and B and C where they are constant, packed once for every unit.
 struct Packed {
   const float *A, *B, *C;
+  explicit Packed(const float* A) : A(A), B(nullptr), C(nullptr) {}
   static long floats(const Cut& cut, const ScanArgs& a) {
     return a.size.groups * cut.group_blocks * a.size.states * W * (1 + a.B.constant + a.C.constant);
   }

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rmeeto import ops
 from rmeeto.errors import BackendError, ShapeError
 from rmeeto.ops import dispatch
-from rmeeto.ops.bidirectional_mamba import Direction, native, scan_both
+from rmeeto.ops.bidirectional_mamba import Direction, scan_both
 
 SHAPES = [  # batch, length, channels, states, rank
     (2, 9, 8, 4, 2),
@@ -131,17 +131,17 @@ def test_autocast_leaves_float32_alone():
 
 
 @needs_native
-@pytest.mark.parametrize("images", [1, 2, 3, 7])
-def test_images_do_not_depend_on_how_many_are_worked_on_together(images, monkeypatch):
-    inputs = make(7, 21, 24, 4, 3)
-    truth = truth_of(inputs)
-    monkeypatch.setattr(native, "_images", lambda xz: images)
-    assert_right(everything(mix, inputs), truth)
+@pytest.mark.parametrize("images", [15, 16, 17, 33, 48])
+def test_gradients_are_summed_over_every_image(images):
+    """The backward pass sums over groups of images, of which the last one may have fewer."""
+    inputs = make(images, 21, 24, 4, 3)
+    assert_right(everything(mix, inputs), truth_of(inputs))
 
 
 @needs_native
-def test_without_gradients_the_output_is_the_same():
-    inputs = make(5, 21, 24, 4, 3)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_the_output_is_the_same(dtype):
+    inputs = make(5, 21, 24, 4, 3, dtype=dtype)
     expected = everything(mix, inputs)[0]
     with torch.no_grad():
         assert torch.equal(mix(*inputs), expected)
@@ -170,13 +170,46 @@ def test_thread_count_changes_no_bit(isa):
     for count in (1, 2):
         with backend(f"native-{isa}"), threads(count):
             results.append(everything(mix, inputs))
-    # The projections' gradients are torch's own products, which order a sum by the threads they get.
-    projections = {1 + way * 7 + place for way in (0, 1) for place in (2, 3)}
-    for i, (one, two) in enumerate(zip(*results, strict=True)):
-        if i - 1 in projections:
-            assert_near(two, one.double(), 1e-6, f"gradient {i}")
-        else:
-            assert torch.equal(one, two), i
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@needs_native
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3, 5])
+def test_images_are_shared_out_in_parts_without_changing_a_bit(isa, dtype, batch):
+    """Fewer images than threads, or a few more that leave some idle, are cut up."""
+    xz, *weights = make(batch, 200, 151, 5, 3, dtype=dtype)
+    ways = weights[:7], weights[7:]
+    results = []
+    for count in (1, 2, 4, 7):
+        with backend(f"native-{isa}"), threads(count), poisoned_memory():
+            results.append(torch.ops.rmeeto.bidirectional_mamba(xz, *ways, True))
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(result, results[0], strict=True))
+    if dtype == torch.float32:
+        with dispatch.use("torch"):
+            truth = define(xz.double(), *(w.double() for w in weights))
+        assert_near(results[0][0], truth, 1e-6)
+
+
+@needs_native
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("columns", [(1, 1), (4, 8), (1, 3), (12, 16), (24, 16), (48, 16), (7, 37)])
+def test_projections_of_awkward_sizes(isa, columns):
+    """Panels of every width, rows and depths that fill no vector."""
+    rank, states = columns
+    for length, channels in ((1, 1), (5, 17), (17, 87), (66, 33), (129, 16)):
+        xz, *weights = make(2, length, channels, states, rank)
+        ways = Direction(*weights[:7]), Direction(*weights[7:])
+        doubles = [Direction(*(p.double() for p in way)) for way in ways]
+        with dispatch.use("torch"):
+            expected = scan_both(xz.double(), *doubles)[1]
+        with backend(f"native-{isa}"), torch.no_grad():
+            found = ops.bidirectional_mamba(xz, *ways, features=expected)[1]
+        for key, pair in expected.items():
+            for got, truth in zip(found[key], pair, strict=True):
+                assert_near(got, truth, 1e-6, key)
 
 
 @needs_native

@@ -44,8 +44,8 @@ def bidirectional_mamba(
 
     Returns:
         (B,L,D) in xz's type (that of autocast, where it is on and the fused op can't run). The fused
-        op computes projections in xz's type and all else in float32, and keeps nothing of the size
-        of an activation for its gradient but xz: the rest is computed again. With ``features`` also
+        op computes in float32 and rounds (dt, B, C) to xz's type; it keeps nothing of the size of
+        an activation for its gradient but xz: the rest is computed again. With ``features`` also
         a dict of them, without gradient, for (ahead, back) each: B and C (B,L,S), and Δ (B,L,D)
         before bias and softplus.
 

@@ -11,7 +11,7 @@ from .. import dispatch
 from . import native
 
 _WAYS = "Tensor[] ahead, Tensor[] back"
-dispatch.declare("bidirectional_mamba", native_symbol="scan_backward")
+dispatch.declare("bidirectional_mamba", native_symbol="mixer_backward")
 dispatch.LIBRARY.define(
     f"bidirectional_mamba(Tensor xz, {_WAYS}, bool keep) -> (Tensor out, Tensor projected)"
 )

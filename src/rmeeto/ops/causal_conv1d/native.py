@@ -79,7 +79,6 @@ def run_backward(
     silu: bool,
     reverse: bool,
     grads: tuple[Tensor, Tensor, Tensor],
-    accumulate: bool = False,
 ) -> None:
     """Write the gradients of the rows, weight and bias to ``grads``.
 
@@ -87,7 +86,6 @@ def run_backward(
         grad: of the output, laid out like ``rows``.
         rows, weight, bias, silu, reverse: as in `run_forward`.
         grads: memory laid out like ``rows``, ``weight`` and (D,).
-        accumulate: add to what the memory of the rows' gradient holds.
     """
     batch, length, channels = rows.shape
     grad_rows, grad_weight, grad_bias = grads
@@ -112,7 +110,6 @@ def run_backward(
         silu,
         reverse,
         rows.dtype == torch.bfloat16,
-        accumulate,
         torch.get_num_threads(),
     )
 

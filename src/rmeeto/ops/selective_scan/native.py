@@ -65,7 +65,7 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return
     return out, last
 
 
-def run_forward(inputs, delta_softplus, reverse, out, last=None, accumulate=False) -> None:
+def run_forward(inputs, delta_softplus, reverse, out, last=None) -> None:
     """Scan into ``out``.
 
     Args:
@@ -74,7 +74,6 @@ def run_forward(inputs, delta_softplus, reverse, out, last=None, accumulate=Fals
         delta_softplus, reverse: as in `selective_scan`.
         out: (B,D,L) like u.
         last: (B,D,S) float32 for the state after the last step.
-        accumulate: out = (what it held + y) · silu(z), so that two scans share one gate.
     """
     dispatch.native().scan_forward(
         *_addresses(inputs),
@@ -83,7 +82,6 @@ def run_forward(inputs, delta_softplus, reverse, out, last=None, accumulate=Fals
         torch.get_num_threads(),
         _rows(out),
         _address(last),
-        accumulate,
     )
 
 
@@ -97,14 +95,13 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     return grads
 
 
-def run_backward(grad, inputs, delta_softplus, reverse, grads, accumulate=False) -> None:
+def run_backward(grad, inputs, delta_softplus, reverse, grads) -> None:
     """Write the gradients of all inputs to ``grads``, laid out like `empty_grads` does it.
 
     Args:
         grad: of the output, (B,D,L) with stride 1 over D.
         inputs, delta_softplus, reverse: as in `run_forward`.
         grads: one tensor an input; those of absent ones are ignored.
-        accumulate: add to what the memory of z's gradient holds.
     """
     D, z, delta_bias = inputs[5:]
     du, ddelta, dA, dB, dC, dD, dz, dbias = grads
@@ -122,7 +119,6 @@ def run_backward(grad, inputs, delta_softplus, reverse, grads, accumulate=False)
         _address(None if D is None else dD),
         _rows(None if z is None else dz),
         _address(None if delta_bias is None else dbias),
-        accumulate,
     )
 
 
