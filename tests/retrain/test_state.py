@@ -148,6 +148,14 @@ def test_later_wins_a_tie_for_the_best():
     assert (best.accuracy, best.step, best.which) == (0.5, 2, "ema")
 
 
+def test_later_wins_within_the_noise_but_does_not_lower_the_bar():
+    best, model = Best(), Toy()
+    best.offer(0.50, 1, "last", model)
+    for step, accuracy in enumerate((0.48, 0.46, 0.44), 2):
+        best.offer(accuracy, step, "last", model, noise=0.045)
+    assert (best.accuracy, best.step) == (0.50, 3)
+
+
 def test_the_best_is_a_copy():
     best, model = Best(), Toy()
     best.offer(0.5, 1, "last", model)

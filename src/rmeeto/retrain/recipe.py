@@ -91,7 +91,8 @@ class Recipe:
     validate_every: int | None = None
     """Steps between validations; none = each epoch (a timed run skips some to save time)."""
     keep: Literal["best", "last", "ema"] = "best"
-    """Weights that the model ends with; best = highest validation accuracy, averaged or not."""
+    """Weights that the model ends with; best = the latest, averaged or not, whose validation
+    accuracy is within one standard error of the highest."""
     log_every: int = 20
     """Steps a line of the log stands for."""
     checkpoint_every: int | None = None

@@ -34,7 +34,7 @@ class RetrainResult:
     ema_accuracy: float | None = None
     """Validation accuracy of the last moving average, 0 to 1; None without one."""
     best_accuracy: float | None = None
-    """Highest validation accuracy met, 0 to 1: a choice, so slightly optimistic."""
+    """Validation accuracy of the best weights (`Recipe.keep`), 0 to 1: a choice, so slightly optimistic."""
     class_drop: float | None = None
     """What the worst class of the best weights has lost in validation against the unreduced model, −1 to 1; None
     without ``max_class_drop``. Above that limit, no weights met it."""

@@ -206,7 +206,8 @@ class Run:
         with self.pace.validating():
             for name, model in self.state.models().items():
                 score = self.scores[name] = self._score(model, self.val)
-                self.state.best.offer(self._worth(score), self.state.step, name, model)
+                worth = self._worth(score)
+                self.state.best.offer(worth, self.state.step, name, model, self._noise(score, worth))
         self.validated_step = self.state.step
         last, ema = self.scores["last"], self.scores.get("ema")
         if self.bound is not None:
@@ -314,6 +315,11 @@ class Run:
 
     def _worth(self, score: Score) -> float:
         return score.worth if self.bound is None else self.bound.worth(score.classes, score.worth)
+
+    def _noise(self, score: Score, worth: float) -> float:
+        """How far below the best weights may be and still be kept: never beyond a limit that was set."""
+        most = 1.0 if self.recipe.max_drop is None else self.recipe.max_drop / 100
+        return 0.0 if worth < 0 else min(score.noise, most)
 
     def _class_drop(self, score: Score) -> float | None:
         return self.bound and self.bound.worst(score.classes)

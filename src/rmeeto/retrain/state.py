@@ -74,17 +74,28 @@ class Ema:
 
 @dataclass
 class Best:
-    """The weights with the highest validation accuracy so far; a later one wins a tie."""
+    """The latest weights whose validation accuracy was not clearly below the highest so far.
+
+    The highest of many accuracies on few images is mostly luck, and weights get better as the
+    learning rate falls: a later offer wins unless it is worse by more than the noise.
+
+    Source: Breiman et al. 1984, the one-standard-error rule; differs in: it prefers later weights
+    where the rule prefers simpler models.
+    """
 
     accuracy: float = -1.0
+    """highest so far"""
     step: int = 0
     which: str = "last"
     weights: dict[str, Tensor] | None = None
 
-    def offer(self, accuracy: float, step: int, which: str, model: nn.Module) -> None:
-        """Keep a copy of the model's weights if ``accuracy`` is not lower than the best."""
-        if accuracy >= self.accuracy:
-            self.accuracy, self.step, self.which = accuracy, step, which
+    def offer(
+        self, accuracy: float, step: int, which: str, model: nn.Module, noise: float = 0.0
+    ) -> None:
+        """Keep a copy of the model's weights if ``accuracy`` is at most ``noise`` below the highest."""
+        if accuracy >= self.accuracy - noise:
+            self.accuracy = max(accuracy, self.accuracy)
+            self.step, self.which = step, which
             self.weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
 
 

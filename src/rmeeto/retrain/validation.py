@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +36,11 @@ class Score:
     def worth(self) -> float:
         """What decides which weights are kept: accuracy, plus the AUROC where there is one."""
         return self.accuracy + (self.detection or 0.0)
+
+    @property
+    def noise(self) -> float:
+        """Standard error of the accuracy."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / max(self.images, 1))
 
 
 @torch.no_grad()
