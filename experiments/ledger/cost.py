@@ -31,7 +31,8 @@ BEST_GPU = {5: 0.93, 11: 1.17, 20: 1.48}
 def cost_questions(data: DataSet) -> Iterator[Question]:
     """Questions to the speed cells, and with them to the re-trained ones."""
     yield from _faster(data)
-    yield _size_line(data)
+    if data.smaller:
+        yield _size_line(data)
     if data is FASHION:
         yield _speed_of_paper(data)
         yield _flops()
