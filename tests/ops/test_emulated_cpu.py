@@ -29,7 +29,7 @@ shape = 2, model.config.in_chans, *model.config.image_hw
 logits = model(torch.linspace(-1, 1, torch.Size(shape).numel()).reshape(shape))
 logits.square().sum().backward()
 grads = [p.grad.norm().item() for p in model.parameters()]
-print(json.dumps({"isa": dispatch.native().isa(), "logits": logits.tolist(), "grads": grads}))
+print(json.dumps({"isa": dispatch.native().isa(), "logits": logits.flatten().tolist(), "grads": grads}))
 """
 
 
