@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# The kernels' tests on a build that stops at any invalid access or undefined operation; 3 minutes.
+# The kernels' tests on a build that stops at any invalid access or undefined operation; some minutes.
 sanitize: $(INSTALLED)
 	$(BIN)/python tools/sanitize.py
 

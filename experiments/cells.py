@@ -117,11 +117,11 @@ class Host:
 FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
 EARLY_RS = {"fashion": (45, 80), "cifar10": (14, 26)}
 LONG: dict[str, Any] = {
-    "data_fraction": 1.0, "epochs": 4.0, "lr": 5e-4, "distill_weight": 4.0, "ema_decay": 0.998,
+    "data_fraction": 1.0, "epochs": 4.0, "lr": 5e-4, "distill_weight": 16.0, "ema_decay": 0.998,
 }  # fmt: skip
 """Like the demo's re-training, some minutes on one core: what merging once, early, is worth."""
-FLIPS: dict[str, Any] = {"augment": {"crop": "none", "hflip": 0.5}, "views": 2}
-"""As the demo: each image and its mirror image, seen twice each."""
+FLIPS: dict[str, Any] = {"augment": {"crop": "none", "hflip": 0.5}, "views": None}
+"""The demo's augmentation: over several epochs, plain images would be learnt by heart."""
 EXTREME_R = 30
 """Beyond the paper: two tokens are left, where a re-training has most to recover."""
 KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)

@@ -223,22 +223,3 @@ def test_impossible_settings_fail_before_the_first_batch(size, workers):
 def test_settings_do_not_need_torch():
     code = "import sys, rmeeto.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_mirrored_epoch_shows_the_other_side_of_every_image():
-    flips = Augment(hflip=0.5)
-    pairs = zip(
-        train_batches(source(), PLAIN, flips, 8, 1, 2),
-        train_batches(source(), PLAIN, flips, 8, 1, 2, mirrored=True),
-        strict=True,
-    )
-    for plain, mirrored in pairs:
-        assert torch.equal(plain.ids, mirrored.ids)
-        assert torch.equal(plain.images, mirrored.images.flip(3))
-        assert plain.mix_seed != mirrored.mix_seed
-
-
-def test_a_mirrored_epoch_crops_anew():
-    plain, mirrored = train(source()), train(source(), mirrored=True)
-    same = [torch.equal(a.images, b.images.flip(3)) for a, b in zip(plain, mirrored, strict=True)]
-    assert not any(same)

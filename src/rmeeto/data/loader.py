@@ -41,7 +41,7 @@ class TrainBatch(Batch):
     """Augmented images; mixing is left to `mix` with ``mix_seed``."""
 
     view_seeds: Tensor
-    """(B,) int64; with the id, all that a view depends on. ~s is the seed of s's mirror image."""
+    """(B,) int64; with the id, all that a view depends on."""
     mix_seed: int
     """Seed for `mix`."""
 
@@ -93,7 +93,6 @@ class _TrainPlan:
     batch_size: int
     seed: int
     epoch: int
-    mirrored: bool
     order: NDArray[np.int64]
     drop_last: bool
     patience: int
@@ -109,11 +108,9 @@ class _TrainPlan:
         if len(ids) < len(places):
             return _Read(None, bad)
         view_seeds = seeds(self.seed, self.epoch, int(Stream.VIEW), places)
-        view_seeds = ~view_seeds if self.mirrored else view_seeds
         views = make_views(images, self.preprocessing, self.augment, view_seeds)
         images, labels, ids, view_seeds = _tensors(views, self.source.labels[ids], ids, view_seeds)
-        mix_key = (number, 1) if self.mirrored else (number,)
-        mix_seed = int(seeds(self.seed, self.epoch, int(Stream.MIX), *mix_key)[0])
+        mix_seed = int(seeds(self.seed, self.epoch, int(Stream.MIX), number)[0])
         return _Read(TrainBatch(images, labels, ids, view_seeds, mix_seed), bad)
 
 
@@ -153,7 +150,6 @@ def train_batches(
     drop_last: bool = True,
     workers: int = 0,
     skip_report: SkipReport | None = None,
-    mirrored: bool = False,
 ) -> Iterator[TrainBatch]:
     """One epoch of augmented images in a seeded order.
 
@@ -174,8 +170,6 @@ def train_batches(
         drop_last: leave an incomplete last batch out.
         workers: processes that decode and augment; 0 = this one. The batches are the same.
         skip_report: notes corrupt images; None = a fresh one with the default limit.
-        mirrored: the counterpart of this epoch: the same images in the same order, each flipped
-            where the epoch leaves it as it is (at ``hflip=0.5``), all else drawn anew.
 
     Raises:
         ConfigError: no batch fits.
@@ -186,16 +180,7 @@ def train_batches(
     order = epoch_order(len(source), seed, epoch, repeats or augment.repeats)
     patience = report.limit(len(source))
     plan = _TrainPlan(
-        source,
-        preprocessing,
-        augment,
-        batch_size,
-        seed,
-        epoch,
-        mirrored,
-        order,
-        drop_last,
-        patience,
+        source, preprocessing, augment, batch_size, seed, epoch, order, drop_last, patience
     )
     if not len(plan):
         raise ConfigError(

@@ -104,18 +104,12 @@ def _shift_and_flip(
         return batch
     pad = augment.pad
     shift = (uniforms(view_seeds, Stream.CROP, 2) * (2 * pad + 1)).astype(np.intp)
-    flip = _flip_draws(view_seeds) < augment.hflip
+    flip = uniforms(view_seeds, Stream.FLIP, 1) < augment.hflip
     columns = np.where(flip, np.arange(width)[::-1], np.arange(width)) + shift[:, 1:]
     rows = np.arange(height) + shift[:, :1]
     if pad:
         batch = np.pad(batch, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     return batch[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _flip_draws(view_seeds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(B, 1) in [0, 1); seeds s and ~s draw half a circle apart, so one of the pair is below ½."""
-    draws = uniforms(np.maximum(view_seeds, ~view_seeds), Stream.FLIP, 1)
-    return np.where(view_seeds[:, None] < 0, (draws + 0.5) % 1, draws)
 
 
 def _recolour(

@@ -85,17 +85,11 @@ def compare_speed(
         baseline=next(iter(candidates)),
         timings=tuple(Timing.of(k, b, t) for b, by in times.items() for k, t in by.items()),
         speedups=tuple(s for b, by in times.items() for s in _speedups(b, by, flops, seed)),
-        stopped=stopped,
-        precision=precision,
-        stop=stop,
-        seed=seed,
         clock=getattr(clock, "__name__", "given by the caller"),
         input=getattr(make_input, "name", "given by the caller"),
-        estimate=estimate,
-        seconds=seconds,
-        machine=machine,
-        load_after=load(),
-    )
+        stopped=stopped, precision=precision, stop=stop, seed=seed, estimate=estimate,
+        seconds=seconds, machine=machine, load_after=load(),
+    )  # fmt: skip
 
 
 def estimate_cost(

@@ -87,15 +87,11 @@ class Feed:
         while True:
             epoch, start = divmod(step, self.steps_per_epoch)
             views = self._recipe.views
-            view = epoch if views is None else epoch % views
-            # Few views of an image should differ as much as they can: every second epoch of a
-            # cycle mirrors the one before.
-            mirrored = views is not None and view % 2 == 1
-            for batch in self._epoch(view - mirrored, start, mirrored):
+            for batch in self._epoch(epoch if views is None else epoch % views, start):
                 yield self._prepare(batch)
                 step += 1
 
-    def _epoch(self, epoch: int, start: int, mirrored: bool) -> Iterator[TrainBatch]:
+    def _epoch(self, epoch: int, start: int) -> Iterator[TrainBatch]:
         source, seed, world = self.source, self._recipe.seed, self._world
         if world.size > 1:
             dealt = epoch_order(len(source), seed, epoch)[world.rank :: world.size]
@@ -112,7 +108,6 @@ class Feed:
             repeats=self._recipe.repeats,
             workers=self._recipe.workers,
             skip_report=self.skipped,
-            mirrored=mirrored,
         )
 
     def _prepare(self, batch: TrainBatch) -> Views:

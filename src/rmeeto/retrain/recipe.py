@@ -73,8 +73,7 @@ class Recipe:
     repeats: int | None = None
     """Views an epoch of unchanged length has of each image it draws; none = the augmentation's."""
     views: int | None = None
-    """Cycle through this many epochs of views, so that the teacher runs once a view (cached); the
-    2nd, 4th, … show each image flipped where the one before does not (at hflip 0.5)."""
+    """Cycle through this many epochs of views, so that the teacher runs once a view (cached)."""
     ema_decay: float | None = None
     """Decay of the weights' moving average, updated every step; none = no average."""
     ema_warmup: bool = True

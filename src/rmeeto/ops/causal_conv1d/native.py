@@ -22,22 +22,6 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse:
     rows = _rows(x)
     weight, bias = _float(weight), None if bias is None else _float(bias)
     out = torch.empty(rows.shape, dtype=x.dtype)
-    run_forward(rows, weight, bias, silu, reverse, out)
-    return out.transpose(1, 2)
-
-
-def run_forward(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool, out: Tensor
-) -> None:
-    """Convolve into ``out``.
-
-    Args:
-        rows: (B,L,D), stride 1 over D; ``out`` likewise, and of the same type.
-        weight: (D,K) contiguous float32; ``bias`` (D,) likewise.
-        silu: apply a SiLU.
-        reverse: from the last token to the first.
-        out: where to write.
-    """
     batch, length, channels = rows.shape
     dispatch.native().conv_forward(
         rows.data_ptr(),
@@ -57,42 +41,22 @@ def run_forward(
         rows.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
+    return out.transpose(1, 2)
 
 
 def backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias."""
-    rows, taps, bias = _rows(x), _float(weight), None if bias is None else _float(bias)
-    grad_x = torch.empty(rows.shape, dtype=x.dtype)
-    grads = grad_x, torch.empty_like(taps), torch.empty(taps.shape[0])
-    run_backward(_rows(grad), rows, taps, bias, silu, reverse, grads)
-    kind = weight.dtype
-    return grad_x.transpose(1, 2), grads[1].to(kind), grads[2].to(kind)
-
-
-def run_backward(
-    grad: Tensor,
-    rows: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    silu: bool,
-    reverse: bool,
-    grads: tuple[Tensor, Tensor, Tensor],
-) -> None:
-    """Write the gradients of the rows, weight and bias to ``grads``.
-
-    Args:
-        grad: of the output, laid out like ``rows``.
-        rows, weight, bias, silu, reverse: as in `run_forward`.
-        grads: memory laid out like ``rows``, ``weight`` and (D,).
-    """
+    grad, rows, taps = _rows(grad), _rows(x), _float(weight)
+    bias = None if bias is None else _float(bias)
+    grad_rows = torch.empty(rows.shape, dtype=x.dtype)
+    grad_weight, grad_bias = torch.empty_like(taps), torch.empty(taps.shape[0])
     batch, length, channels = rows.shape
-    grad_rows, grad_weight, grad_bias = grads
     dispatch.native().conv_backward(
         grad.data_ptr(),
         rows.data_ptr(),
-        weight.data_ptr(),
+        taps.data_ptr(),
         0 if bias is None else bias.data_ptr(),
         grad_rows.data_ptr(),
         grad_weight.data_ptr(),
@@ -100,7 +64,7 @@ def run_backward(
         batch,
         length,
         channels,
-        weight.shape[1],
+        taps.shape[1],
         rows.stride(0),
         rows.stride(1),
         grad_rows.stride(0),
@@ -112,6 +76,8 @@ def run_backward(
         rows.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
+    kind = weight.dtype
+    return grad_rows.transpose(1, 2), grad_weight.to(kind), grad_bias.to(kind)
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -61,28 +61,15 @@ def forward(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, return
     if out.numel() == 0:
         return out, last.zero_()
     inputs = plain(u, delta, A, B, C, D, z, delta_bias)
-    run_forward(inputs, delta_softplus, reverse, out, last if return_last_state else None)
-    return out, last
-
-
-def run_forward(inputs, delta_softplus, reverse, out, last=None) -> None:
-    """Scan into ``out``.
-
-    Args:
-        inputs: u, delta, A, B, C, D, z and delta_bias, not empty; activations with stride 1 over D,
-            weights contiguous.
-        delta_softplus, reverse: as in `selective_scan`.
-        out: (B,D,L) like u.
-        last: (B,D,S) float32 for the state after the last step.
-    """
     dispatch.native().scan_forward(
         *_addresses(inputs),
         delta_softplus,
         reverse,
         torch.get_num_threads(),
         _rows(out),
-        _address(last),
+        _address(last if return_last_state else None),
     )
+    return out, last
 
 
 def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse):
@@ -91,19 +78,7 @@ def backward(grad, u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     if u.numel() == 0:
         return tuple(g.zero_() for g in grads)
     inputs = plain(u, delta, A, B, C, D, z, delta_bias)
-    run_backward(channels_last(grad), inputs, delta_softplus, reverse, grads)
-    return grads
-
-
-def run_backward(grad, inputs, delta_softplus, reverse, grads) -> None:
-    """Write the gradients of all inputs to ``grads``, laid out like `empty_grads` does it.
-
-    Args:
-        grad: of the output, (B,D,L) with stride 1 over D.
-        inputs, delta_softplus, reverse: as in `run_forward`.
-        grads: one tensor an input; those of absent ones are ignored.
-    """
-    D, z, delta_bias = inputs[5:]
+    grad = channels_last(grad)  # kept by name: the kernel gets only its address
     du, ddelta, dA, dB, dC, dD, dz, dbias = grads
     dispatch.native().scan_backward(
         *_addresses(inputs),
@@ -120,6 +95,7 @@ def run_backward(grad, inputs, delta_softplus, reverse, grads) -> None:
         _rows(None if z is None else dz),
         _address(None if delta_bias is None else dbias),
     )
+    return grads
 
 
 def _addresses(inputs):
