@@ -62,6 +62,7 @@ def steps_first_loop(
 @contextmanager
 def naive_scans() -> Iterator[None]:
     """Models run each scan by the unbind loop; all else, convolutions and norms too, stays as it is."""
+    from rmeeto.backbones import mixers
     from rmeeto.ops.bidirectional_mamba import (
         reference,  # here: versions before it have other benchmarks
     )
@@ -80,6 +81,7 @@ def naive_scans() -> Iterator[None]:
         return out if features is None else (out, {k: found[k] for k in features})
 
     with (
+        mock.patch.object(mixers, "fused_block", lambda *_: None, create=True),  # older ones lack it
         mock.patch.object(rmeeto.ops, "bidirectional_mamba", mix),
         mock.patch.object(reference, "selective_scan", scan),
     ):

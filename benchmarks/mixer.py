@@ -1,5 +1,6 @@
-"""A whole one-direction Mamba mixer, projections included, against the one of transformers; and what a
-block of Vision Mamba does between its projections, fused against the composition of the smaller ops."""
+"""A whole one-direction Mamba mixer, projections included, against the one of transformers; what a
+block of Vision Mamba does between its projections, fused against the composition of the smaller ops;
+and a whole such block, fused against norm, projections, mixer and addition one after the other."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from rmeeto import ops
 from rmeeto.ops.bidirectional_mamba import Direction, scan_both
+from rmeeto.ops.mamba_block import BlockWeights
 
 from .peers import missing, transformers_mixer
 from .registry import Benchmark, Case, Work
@@ -117,6 +119,36 @@ def two_way_case(
     return Case(candidates, "fused", batch, "images", error=error, tolerance=tolerance)
 
 
+def block_case(batch: int, length: int, width: int, states: int, rank: int) -> Case:
+    """One kernel for a whole block against a kernel for each of its parts, without gradients.
+
+    Args:
+        batch, length, width: of the residual stream; the inner width is twice as large.
+        states, rank: of each direction.
+    """
+    stream, inner = torch.randn(batch, length, width), 2 * width
+    ways = _direction(inner, states, rank), _direction(inner, states, rank)
+    in_proj = torch.randn(2 * inner, width) * width**-0.5
+    weights = BlockWeights(torch.ones(width), in_proj, torch.randn(width, inner) * inner**-0.5)
+
+    def separate() -> Tensor:
+        normed = ops.rms_norm(stream, weights.norm)
+        mixed = ops.bidirectional_mamba(F.linear(normed, weights.in_proj), *ways)
+        return stream + F.linear(mixed, weights.out_proj)
+
+    def fused() -> Tensor:
+        return ops.mamba_block(stream, weights, *ways)[0]
+
+    def error() -> float:
+        with torch.inference_mode():
+            one, other = separate(), fused()
+        return ((one - other).abs().max() / one.abs().max()).item()
+
+    works = {"separate ops": separate, "fused": fused}
+    candidates = {label: torch.inference_mode()(work) for label, work in works.items()}
+    return Case(candidates, "fused", batch, "images", error=error, tolerance=1e-4)
+
+
 def _direction(channels: int, states: int, rank: int) -> Direction:
     return Direction(
         torch.randn(channels, 1, 4) / 2,
@@ -143,8 +175,18 @@ def _two_way() -> Iterator[Benchmark]:
             yield Benchmark(label, setup, 4, threads)
 
 
+def _blocks() -> Iterator[Benchmark]:
+    demo, coarse = (197, 64, 8, 4), (65, 96, 8, 6)
+    sizes = ("B=1,C=64", (1, *demo)), ("B=32,C=64", (32, *demo)), ("B=32,C=96", (32, *coarse))
+    for name, size in sizes:
+        for threads in (1, 2):
+            label = f"mixer/block forward/{name},threads={threads}/fp32"
+            yield Benchmark(label, partial(block_case, *size), 2, threads)
+
+
 def benchmarks() -> Iterator[Benchmark]:
     """The registry's part; the peer's backward is slow, so one image only."""
     yield from _two_way()
+    yield from _blocks()
     yield Benchmark("mixer/forward/B=8/fp32", partial(case, 8, False), 4, quick=True)
     yield Benchmark("mixer/forward+backward/B=1/fp32", partial(case, 1, True), 5)

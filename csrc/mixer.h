@@ -22,6 +22,7 @@ struct MixerArgs {
   long xz_batch, xz_row;  // strides
   bool half;
   int threads;
+  long out_batch = 0;  // stride; set by the kernel
 };
 
 // Gradients of one direction's parameters, laid out like them.

@@ -1,36 +1,13 @@
 // A row is read from memory once: the second pass over it finds it in the first-level cache.
 #include "norm.h"
 
+#include "norm_rows.h"
 #include "parallel.h"
-#include "simd.h"
 
 namespace RM_NS {
 namespace {
 
 constexpr long kChunk = 64;  // rows in a unit of work, and in one partial sum of the weight's gradient
-
-// Calls body(column, n) for each vector of a row; only the last may have n < W.
-template <class Body>
-RM_INLINE void for_vectors(long width, const Body& body) {
-  long c = 0;
-  for (; c + W <= width; c += W) body(c, int{W});
-  if (c < width) body(c, static_cast<int>(width - c));
-}
-template <class T>
-RM_INLINE vf get(const T* p, int n) {
-  return n == W ? load(p) : load(p, n);
-}
-template <class T>
-RM_INLINE void put(T* p, vf v, int n) {
-  if (n == W)
-    store(p, v);
-  else
-    store(p, v, n);
-}
-
-RM_INLINE float scale_of(vf squares, long width, float eps) {
-  return 1.f / __builtin_sqrtf(hsum(squares) / static_cast<float>(width) + eps);
-}
 
 template <class In, class Out>
 void forward(const rmeeto::NormArgs& a) {
@@ -44,20 +21,7 @@ void forward(const rmeeto::NormArgs& a) {
       const float* residual = a.residual ? a.residual + row * a.residual_row : nullptr;
       float* stream = a.stream ? a.stream + row * a.width : nullptr;
       Out* out = static_cast<Out*>(a.out) + row * a.width;
-      vf squares{};
-      for_vectors(a.width, [&](long c, int n) {
-        vf h = get(x + c, n);
-        if (residual) {
-          h += get(residual + c, n);
-          put(stream + c, h, n);
-        }
-        squares += h * h;
-      });
-      const float scale = scale_of(squares, a.width, a.eps);
-      for_vectors(a.width, [&](long c, int n) {
-        const vf h = residual ? get(stream + c, n) : get(x + c, n);
-        put(out + c, h * scale * get(a.weight + c, n), n);
-      });
+      norm_row(x, residual, a.weight, a.width, a.eps, stream, out);
     }
   });
 }
@@ -71,17 +35,17 @@ RM_INLINE void backward_row(const rmeeto::NormGradArgs& a, long row, float* grad
   float* out = a.out + row * a.width;
   vf squares{}, along{};
   for_vectors(a.width, [&](long c, int n) {
-    const vf h = get(stream + c, n);
+    const vf h = load_some(stream + c, n);
     squares += h * h;
-    along += h * get(grad + c, n) * get(a.weight + c, n);
+    along += h * load_some(grad + c, n) * load_some(a.weight + c, n);
   });
   const float scale = scale_of(squares, a.width, a.eps);
   const float shared = hsum(along) * scale * scale / static_cast<float>(a.width);
   for_vectors(a.width, [&](long c, int n) {
-    const vf h = get(stream + c, n), g = get(grad + c, n);
-    put(grad_weight + c, get(grad_weight + c, n) + g * h * scale, n);
-    const vf d = scale * (g * get(a.weight + c, n) - h * shared);
-    put(out + c, above ? d + get(above + c, n) : d, n);
+    const vf h = load_some(stream + c, n), g = load_some(grad + c, n);
+    store_some(grad_weight + c, load_some(grad_weight + c, n) + g * h * scale, n);
+    const vf d = scale * (g * load_some(a.weight + c, n) - h * shared);
+    store_some(out + c, above ? d + load_some(above + c, n) : d, n);
   });
 }
 

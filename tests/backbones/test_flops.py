@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rmeeto import RMeeTo, create_model, reduce_
 from rmeeto.errors import ConfigError
 from rmeeto.ops.bidirectional_mamba.op import projection_flops
+from rmeeto.ops.mamba_block.op import product_flops
 from rmeeto.tokens.planner import cost
 
 PUBLISHED = [
@@ -65,8 +66,11 @@ def test_matrix_products_agree_with_torchs_counter(name):
     model = create_model(name).eval()
     c = model.config
     math = sdpa_kernel(SDPBackend.MATH)  # the other kernels of attention are not counted
-    # The products of a fused op by its formula, which is checked against torch's counter elsewhere.
-    fused = {torch.ops.rmeeto.bidirectional_mamba: projection_flops}
+    # The products of fused ops by their formulas, checked against torch's counter elsewhere.
+    fused = {
+        torch.ops.rmeeto.bidirectional_mamba: projection_flops,
+        torch.ops.rmeeto.mamba_block: product_flops,
+    }
     with FlopCounterMode(display=False, custom_mapping=fused) as counter, torch.no_grad(), math:
         model(torch.zeros(1, c.in_chans, *c.image_hw))
     counts = counter.get_flop_counts()["Global"]

@@ -59,15 +59,26 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate, self.generator = rate, generator
 
+    @property
+    def idle(self) -> bool:
+        """Whether every update passes unchanged."""
+        return not self.training or self.rate == 0
+
     def forward(self, update: Tensor) -> Tensor:
         """(B, N, C) → (B, N, C)."""
-        if not self.training or self.rate == 0:
+        if self.idle:
             return update
         kept = torch.rand(update.shape[0], 1, 1, generator=self.generator) >= self.rate
         return update * (kept / (1 - self.rate)).to(update)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3g}"
+
+
+def plain(module: nn.Module) -> bool:
+    """Whether calling the module is its forward and nothing else: no hooks, nothing put in its place."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return not hooks
 
 
 def residual_step(
@@ -108,4 +119,7 @@ class MixerBlock(nn.Module):
 
     def forward(self, state: TokenState, taps: frozenset[str] = NO_TAPS) -> TokenState:
         """`TokenState` → `TokenState` of as many tokens."""
+        whole = self.mixer.whole_block(self.norm, state.tokens, taps) if self.drop_path.idle else None
+        if whole is not None:
+            return replace(state, tokens=whole[0], taps=whole[1])
         return residual_step(state, self.norm, self.mixer, self.drop_path, taps)

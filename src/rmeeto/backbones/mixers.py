@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import ops
-from ..ops.bidirectional_mamba import Direction
-from .blocks import NO_TAPS
+from ..ops.bidirectional_mamba import Direction, Features
+from ..ops.mamba_block import BlockWeights, fused_block
+from .blocks import NO_TAPS, RMSNorm, plain
 
 _SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
 
@@ -95,11 +96,39 @@ class BidirectionalMamba(nn.Module):
             update (B, N, C) in the compute type, features by tap name.
         """
         xz = self.in_proj(tokens)
-        ways = self.direction(reverse=False), self.direction(reverse=True)
-        mixed, pairs = ops.bidirectional_mamba(xz, *ways, features=taps & _SCAN_TAPS)
-        features = {name: self.scale * (ahead + back) for name, (ahead, back) in pairs.items()}
+        mixed, pairs = ops.bidirectional_mamba(xz, *self._ways(), features=taps & _SCAN_TAPS)
+        features = self._combined(pairs)
         if "mixer_out" in taps:
             features["mixer_out"] = self.scale * mixed
+        return self._project(mixed), features
+
+    def whole_block(
+        self, norm: nn.Module, tokens: Tensor, taps: frozenset[str]
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """tokens + self(norm(tokens)) and the features, if one kernel can do it all, else None.
+
+        It can't where a gradient is wanted, where somebody hooked into the modules or exchanged
+        them, or for features that it does not keep.
+        """
+        parts = norm, self, self.in_proj, self.out_proj
+        kinds = RMSNorm, BidirectionalMamba, nn.Linear, nn.Linear
+        known = tuple(type(part) for part in parts) == kinds
+        if not known or not taps <= _SCAN_TAPS or not all(map(plain, parts)):
+            return None
+        weights = BlockWeights(norm.weight, self.in_proj.weight, self.out_proj.weight)
+        found = fused_block(tokens, weights, *self._ways(), norm.eps, self.scale, taps)
+        return None if found is None else (found[0], self._combined(found[1]))
+
+    def _project(self, mixed: Tensor) -> Tensor:
+        if self.scale == 1:
+            return self.out_proj(mixed)
+        if type(self.out_proj) is not nn.Linear or not plain(self.out_proj):
+            return self.out_proj(self.scale * mixed)
         # The halving goes into the small weight: the same to the last bit, one pass less.
-        weight = self.out_proj.weight
-        return F.linear(mixed, weight if self.scale == 1 else weight * self.scale), features
+        return F.linear(mixed, self.scale * self.out_proj.weight)
+
+    def _ways(self) -> tuple[Direction, Direction]:
+        return self.direction(reverse=False), self.direction(reverse=True)
+
+    def _combined(self, pairs: Features) -> dict[str, Tensor]:
+        return {name: self.scale * (ahead + back) for name, (ahead, back) in pairs.items()}

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from ..backbones import Backbone, create_model
 from ..evaluation.modes import device_of, evaluating
 from ..ops.bidirectional_mamba.op import projection_flops
+from ..ops.mamba_block.op import product_flops
 from ..reducers import RMeeTo
 from ..tokens import Reduction, TokenState
 from .inputs import NoiseInput
@@ -43,6 +44,7 @@ def _attention_flops(query, key, value, *_, **__) -> int:
 _PRODUCTS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     torch.ops.rmeeto.bidirectional_mamba: projection_flops,
+    torch.ops.rmeeto.mamba_block: product_flops,
 }
 
 

@@ -14,7 +14,7 @@ from .. import dispatch
 from . import native, op  # noqa: F401  importing `op` defines the torch op
 from .reference import Direction, scan_both
 
-__all__ = ["Direction", "bidirectional_mamba", "scan_both"]
+__all__ = ["Direction", "Features", "bidirectional_mamba", "projected_features", "scan_both"]
 
 
 Features = dict[str, tuple[Tensor, Tensor]]
@@ -60,12 +60,19 @@ def bidirectional_mamba(
     obstacle = native.obstacle(xz, ahead, back)
     if dispatch.choose("bidirectional_mamba", obstacle) != "native":
         out, found = scan_both(xz, ahead, back)
-        found = {name: (a.detach(), b.detach()) for name, (a, b) in found.items()}
+        found = {name: (found[name][0].detach(), found[name][1].detach()) for name in features or ()}
     else:
         keep = torch.is_grad_enabled() or bool(features)
         out, projected = torch.ops.rmeeto.bidirectional_mamba(xz, list(ahead), list(back), keep)
-        found = {k: _feature(k, projected, (ahead, back)) for k in features or ()}
-    return out if features is None else (out, {name: found[name] for name in features})
+        found = projected_features(features or (), projected, (ahead, back))
+    return out if features is None else (out, found)
+
+
+def projected_features(
+    names: Collection[str], projected: Tensor, ways: tuple[Direction, Direction]
+) -> Features:
+    """ "b", "c" and "delta" of both directions from the (dt, B, C) (2,B,L,R+2S) that a kernel kept."""
+    return {name: _feature(name, projected, ways) for name in names}
 
 
 @torch.no_grad()

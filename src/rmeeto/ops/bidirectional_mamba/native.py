@@ -33,9 +33,9 @@ def forward(
     out, projected = empty_results(xz, ahead, keep)
     if out.numel() == 0:
         return out, projected
-    rows, ways = _rows(xz), [[_float(p) for p in way] for way in (ahead, back)]
+    xz, ways = rows(xz), [[_float(p) for p in way] for way in (ahead, back)]
     dispatch.native().mixer_forward(
-        *_inputs(rows, ways),
+        *_inputs(xz, ways),
         out.data_ptr(),
         projected.data_ptr() if keep else 0,
         torch.get_num_threads(),
@@ -47,36 +47,40 @@ def backward(
     grad: Tensor, xz: Tensor, projected: Tensor, ahead: list[Tensor], back: list[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """CPU body of ``rmeeto::bidirectional_mamba_backward``."""
-    grad, rows, ways = _rows(grad), _rows(xz), [[_float(p) for p in way] for way in (ahead, back)]
-    grad_xz = rows.new_empty(rows.shape)
+    grad, xz, ways = rows(grad), rows(xz), [[_float(p) for p in way] for way in (ahead, back)]
+    grad_xz = xz.new_empty(xz.shape)
     fresh = torch.zeros if grad.numel() == 0 else torch.empty
     grads = [[fresh(p.shape, dtype=torch.float32) for p in way] for way in ways]
     if grad.numel():
         dispatch.native().mixer_backward(
-            *_inputs(rows, ways),
+            *_inputs(xz, ways),
             projected.data_ptr(),
             grad.data_ptr(),
             grad.stride(0),
             grad.stride(1),
             grad_xz.data_ptr(),
-            *(_addresses(way) for way in grads),
+            *(addresses(way) for way in grads),
             torch.get_num_threads(),
         )
     first, second = (_like(*pair) for pair in zip(grads, (ahead, back), strict=True))
     return grad_xz, first, second
 
 
-def _inputs(rows: Tensor, ways: list[list[Tensor]]) -> tuple:
+def _inputs(xz: Tensor, ways: list[list[Tensor]]) -> tuple:
     """Sizes, input and parameters as the kernels take them."""
-    taps, _, _, dt_proj, _, A_log, _ = ways[0]
-    (channels, states), rank = A_log.shape, dt_proj.shape[1]
-    sizes = rows.shape[0], rows.shape[1], channels, states, rank, taps.shape[-1]
-    half = rows.dtype == torch.bfloat16
-    strides = rows.stride(0), rows.stride(1)
-    return sizes, rows.data_ptr(), *strides, half, *(_addresses(way) for way in ways)
+    half = xz.dtype == torch.bfloat16
+    strides = xz.stride(0), xz.stride(1)
+    return sizes(xz, ways[0]), xz.data_ptr(), *strides, half, *(addresses(way) for way in ways)
 
 
-def _addresses(way: list[Tensor]) -> tuple[int, ...]:
+def sizes(x: Tensor, way: list[Tensor]) -> tuple[int, ...]:
+    """Batch, length, channels, states, rank and taps."""
+    (channels, states), rank = way[5].shape, way[3].shape[1]
+    return x.shape[0], x.shape[1], channels, states, rank, way[0].shape[-1]
+
+
+def addresses(way: list[Tensor]) -> tuple[int, ...]:
+    """Of the parameters of a direction."""
     return tuple(p.data_ptr() for p in way)
 
 
@@ -91,6 +95,6 @@ def _float(parameter: Tensor) -> Tensor:
     return parameter if ready else parameter.float().contiguous()
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows(x: Tensor) -> Tensor:
     """Rows whose channels lie side by side, without a copy if they do already."""
     return x if x.stride(2) == 1 else x.contiguous()

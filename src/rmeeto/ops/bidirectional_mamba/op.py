@@ -65,7 +65,7 @@ def projection_flops(xz, ahead, *rest, **kwargs) -> int:
 
 
 @register_flop_formula(torch.ops.rmeeto.bidirectional_mamba)
-def _flops(xz, ahead, *rest, **kwargs) -> int:
+def forward_flops(xz, ahead, *rest, **kwargs) -> int:
     """What the ops of the definition count: products, convolution, scan with skip and gate."""
     channels, states = ahead[5]
     elements = math.prod(xz[:2]) * channels
@@ -75,4 +75,4 @@ def _flops(xz, ahead, *rest, **kwargs) -> int:
 @register_flop_formula(torch.ops.rmeeto.bidirectional_mamba_backward)
 def _backward_flops(grad, xz, projected, ahead, *rest, **kwargs) -> int:
     """Twice the forward, as is usual; that values are computed again is not counted."""
-    return 2 * _flops(xz, ahead)
+    return 2 * forward_flops(xz, ahead)

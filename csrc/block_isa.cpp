@@ -1,0 +1,75 @@
+// What the projections leave never gets to memory: an image (or, where these are few, a stretch of one) is
+// normed and projected by the thread that goes on with it.
+#include "block.h"
+
+#include "mixer_forward.h"
+#include "norm_rows.h"
+
+namespace RM_NS {
+namespace {
+
+using rmeeto::BlockArgs;
+
+// A slot holds one image's projected input and mixed tokens; there is one a thread, or one an image.
+class Around {
+ public:
+  static constexpr bool kAround = true;
+  explicit Around(const BlockArgs& b)
+      : b(b), rows(b.mixer.length + kTallest), xz_row(whole(2 * b.mixer.channels)), width(whole(b.width)) {}
+
+  long shared(const MixerCut&, long slots, int threads) const { return packed() + slots * slot() + threads * scratch(); }
+  void place(MixerArgs& a, const MixerCut&, float* memory, long slots) {
+    in = memory, out = in + b.width * xz_row;
+    pack_panels(b.in_proj, 2 * a.channels, b.width, in);
+    pack_panels(b.out_proj, b.width, a.channels, out);
+    for (long i = 0; i < a.channels * width; i += W) store(out + i, b.scale * load(out + i));
+    first = memory + packed(), normed = first + slots * slot();
+    a.xz = first, a.out = first + rows * xz_row;
+    a.xz_row = xz_row, a.xz_batch = a.out_batch = slot();
+  }
+  // The mixer's arguments for an image that is in this slot, whatever its number.
+  MixerArgs of(MixerArgs a, long at) const {
+    a.xz = first + at * slot(), a.out = first + at * slot() + rows * xz_row;
+    a.xz_batch = a.out_batch = 0;
+    return a;
+  }
+  void enter(const MixerArgs& a, long image, long at, long t0, int thread) const {
+    const long steps = smaller(kStretch, a.length - t0);
+    float* to = normed + thread * scratch();
+    const float* from = b.stream + image * b.stream_batch + t0 * b.stream_row;
+    for (long t = 0; t < steps; ++t)
+      norm_row(from + t * b.stream_row, nullptr, b.norm, b.width, b.eps, nullptr, to + t * width);
+    multiply(steps, {to, W, width, b.width}, in, 2 * a.channels, first + at * slot() + t0 * xz_row, xz_row);
+  }
+  void leave(const MixerArgs& a, long image, long at, long t0, int thread) const {
+    const long steps = smaller(kStretch, a.length - t0);
+    float* fresh = normed + thread * scratch();
+    const float* mixed = first + at * slot() + rows * xz_row + t0 * a.channels;
+    multiply(steps, {mixed, W, a.channels, a.channels}, out, b.width, fresh, width);
+    const float* from = b.stream + image * b.stream_batch + t0 * b.stream_row;
+    float* to = b.out + (image * a.length + t0) * b.width;
+    for (long t = 0; t < steps; ++t, from += b.stream_row, to += b.width)
+      for_vectors(b.width, [&](long c, int n) {
+        store_some(to + c, load_some(from + c, n) + load(fresh + t * width + c), n);
+      });
+  }
+
+ private:
+  static long whole(long values) { return ceil_div(values, W) * W; }
+  long packed() const { return b.width * xz_row + b.mixer.channels * width; }
+  long slot() const { return rows * (xz_row + whole(b.mixer.channels)); }
+  long scratch() const { return (kStretch + kTallest) * width; }
+
+  const BlockArgs& b;
+  long rows, xz_row, width;  // of a slot and its rows, in memory
+  float *in = nullptr, *out = nullptr, *first = nullptr, *normed = nullptr;
+};
+
+}  // namespace
+
+void block_forward(const BlockArgs& b) {
+  const double products = 3. * b.mixer.batch * b.mixer.length * b.mixer.channels * b.width / (3 * W);  // ns
+  mix_any<float>(b.mixer, Around(b), products);
+}
+
+}  // namespace RM_NS
