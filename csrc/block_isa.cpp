@@ -18,11 +18,10 @@ class Around {
       : b(b), rows(b.mixer.length + kTallest), xz_row(whole(2 * b.mixer.channels)), width(whole(b.width)) {}
 
   long shared(const MixerCut&, long slots, int threads) const { return packed() + slots * slot() + threads * scratch(); }
-  void place(MixerArgs& a, const MixerCut&, float* memory, long slots) {
+  void place(MixerArgs& a, float* memory, long slots, int threads) {
     in = memory, out = in + b.width * xz_row;
-    pack_panels(b.in_proj, 2 * a.channels, b.width, in);
-    pack_panels(b.out_proj, b.width, a.channels, out);
-    for (long i = 0; i < a.channels * width; i += W) store(out + i, b.scale * load(out + i));
+    pack(b.in_proj, 2 * a.channels, b.width, in, threads);
+    pack(b.out_proj, b.width, a.channels, out, threads);
     first = memory + packed(), normed = first + slots * slot();
     a.xz = first, a.out = first + rows * xz_row;
     a.xz_row = xz_row, a.xz_batch = a.out_batch = slot();
@@ -50,11 +49,17 @@ class Around {
     float* to = b.out + (image * a.length + t0) * b.width;
     for (long t = 0; t < steps; ++t, from += b.stream_row, to += b.width)
       for_vectors(b.width, [&](long c, int n) {
-        store_some(to + c, load_some(from + c, n) + load(fresh + t * width + c), n);
+        store_some(to + c, load_some(from + c, n) + b.scale * load(fresh + t * width + c), n);
       });
   }
 
  private:
+  static void pack(const float* from, long columns, long depth, float* to, int threads) {
+    const long lines = ceil_div(depth, W);
+    parallel_for(lines, worth_threads(threads, columns * depth / 2), [&](long i, int) {
+      pack_panels(from, columns, depth, to, i * W, smaller(depth, (i + 1) * W));
+    });
+  }
   static long whole(long values) { return ceil_div(values, W) * W; }
   long packed() const { return b.width * xz_row + b.mixer.channels * width; }
   long slot() const { return rows * (xz_row + whole(b.mixer.channels)); }

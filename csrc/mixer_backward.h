@@ -28,7 +28,7 @@ static inline BackWeights pack_back(const MixerArgs& a, const MixerCut& c, const
   const long all = ceil_div(a.rank, W);
   float* panel = to.dt_panels;
   for (long first = 0, wide; first < all; first += wide, panel += wide * W * a.channels) {
-    wide = panel_width(first, all);
+    wide = panel_width(first, all, a.channels);
     for (long d = 0; d < a.channels; ++d)
       for (long r = 0; r < wide * W; ++r)
         panel[d * wide * W + r] =

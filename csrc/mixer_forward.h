@@ -76,7 +76,7 @@ static inline void scan_stretch(const Mixer& m, int way, const Unit& unit, long 
 struct NoEnds {
   static constexpr bool kAround = false;
   long shared(const MixerCut&, long, int) const { return 0; }
-  void place(MixerArgs&, const MixerCut&, float*, long) {}
+  void place(MixerArgs&, float*, long, int) {}
   MixerArgs of(const MixerArgs& a, long) const { return a; }
   void enter(const MixerArgs&, long, long, long, int) const {}
   void leave(const MixerArgs&, long, long, long, int) const {}
@@ -163,7 +163,7 @@ static void mix(MixerArgs a, Ends ends, double extra) {
   const long slots = parts ? a.batch : threads;
   const long own = 2 * packed + each * threads + ceil_div(stretches, 16) * 16;
   float* memory = rmeeto::arena(own + ends.shared(c, slots, threads));
-  ends.place(a, c, memory + own, slots);
+  ends.place(a, memory + own, slots, threads);
   const MixerWeights weights[2] = {pack_way(a, c, a.ways[0], memory), pack_way(a, c, a.ways[1], memory + packed)};
   memory += 2 * packed;
   if (parts)

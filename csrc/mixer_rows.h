@@ -49,7 +49,7 @@ static inline MixerWeights pack_way(const MixerArgs& a, const MixerCut& c, const
   a.taps == 2   ? pack_all_taps<2>(way, a.channels, to.taps)
   : a.taps == 3 ? pack_all_taps<3>(way, a.channels, to.taps)
                 : pack_all_taps<4>(way, a.channels, to.taps);
-  pack_panels(way.x_proj, c.columns, a.channels, to.x_proj);
+  pack_panels(way.x_proj, c.columns, a.channels, to.x_proj, 0, a.channels);
   ScanSizes size = c.size;
   pack(way.A_log, 1.f, c.cut, size, to.A);
   for (long i = 0; i < lanes * a.states; i += W) store(to.A + i, -kLog2E * exp(load(to.A + i)));

@@ -14,20 +14,23 @@ struct Tall {
   static constexpr int rows = W == 16 ? (V == 4 ? 4 : 8) : (V == 1 ? 8 : 4);
 };
 
-// Vectors of the panel that starts at vector `first` of `all`: panels are about equally wide.
-RM_INLINE long panel_width(long first, long all) {
-  const long left = all - first, panels = (left + kPanel - 1) / kPanel;
+// Vectors of the panel that starts at vector `first` of `all`: panels are about equally wide, and narrower
+// where they are so deep that the first-level cache would not hold them.
+RM_INLINE long panel_width(long first, long all, long depth) {
+  const long most = depth > 160 && kPanel > 3 ? 3 : kPanel;
+  const long left = all - first, panels = (left + most - 1) / most;
   return (left + panels - 1) / panels;
 }
 
-// (columns, depth) rows of floats → panels, zero in the columns that are not there.
-static inline void pack_panels(const float* from, long columns, long depth, float* to) {
+// Rows k_first … k_last-1 (from a multiple of W) of the panels of (columns, depth) rows of floats; zero in the
+// columns that are not there.
+static inline void pack_panels(const float* from, long columns, long depth, float* to, long k_first, long k_last) {
   const long all = (columns + W - 1) / W;
   for (long first = 0, wide; first < all; first += wide, to += wide * W * depth) {
-    wide = panel_width(first, all);
-    for (long k0 = 0; k0 < depth; k0 += W)  // a line of every column at a time
+    wide = panel_width(first, all, depth);
+    for (long k0 = k_first; k0 < k_last; k0 += W)  // a line of every column at a time
       for (long c = 0; c < wide * W; ++c) {
-        const long column = first * W + c, last = k0 + W < depth ? k0 + W : depth;
+        const long column = first * W + c, last = k0 + W < k_last ? k0 + W : k_last;
         for (long k = k0; k < last; ++k)
           to[k * wide * W + c] = column < columns ? from[column * depth + k] : 0.f;
       }
@@ -82,7 +85,7 @@ static inline void multiply(long rows, Blocked left, const float* packed, long c
                             long to_row) {
   const long all = (columns + W - 1) / W;
   for (long first = 0, wide; first < all; first += wide, packed += wide * W * left.depth) {
-    wide = panel_width(first, all);
+    wide = panel_width(first, all, left.depth);
     switch (wide) {
       case 1: multiply_panel<1>(rows, left, packed, to + first * W, to_row); break;
       case 2: multiply_panel<2>(rows, left, packed, to + first * W, to_row); break;

@@ -85,7 +85,7 @@ class Backbone(nn.Module):
         tokens = self.patch_embed(images)
         stream = torch.promote_types(tokens.dtype, torch.float32)
         tokens, cls_token = tokens.to(stream), self.cls_token.to(stream)
-        tokens = insert_slot(tokens, cls_token, self.config.class_slot) + self.pos_embed
+        tokens = insert_slot(tokens, cls_token, self.config.class_slot).add_(self.pos_embed)
         slots = torch.arange(self.num_tokens, device=tokens.device)
         return TokenState.begin(tokens, slots == self.config.class_slot)
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import plain
+
 
 class PatchEmbed(nn.Module):
     """Project square patches of the image to C channels, in raster order.
@@ -25,7 +27,20 @@ class PatchEmbed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, in_chans, H, W) → (B, patches, C)."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+        proj, side = self.proj, self.proj.kernel_size[0]
+        if proj.stride != proj.kernel_size or type(proj) is not nn.Conv2d or not plain(proj):
+            return proj(images).flatten(2).transpose(1, 2)
+        # Patches that do not overlap are rows of one product, which leaves tokens side by side.
+        return F.linear(_patches(images, side), proj.weight.flatten(1), proj.bias)
+
+
+def _patches(images: Tensor, side: int) -> Tensor:
+    """(B, C, H, W) → (B, patches, C·side²) in raster order; what fills no patch is left out."""
+    batch, channels, high, wide = images.shape
+    rows, columns = high // side, wide // side
+    whole = images[:, :, : rows * side, : columns * side]
+    grid = whole.reshape(batch, channels, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
+    return grid.reshape(batch, rows * columns, channels * side * side)
 
 
 def insert_slot(tokens: Tensor, extra: Tensor, slot: int) -> Tensor:

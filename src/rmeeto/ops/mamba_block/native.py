@@ -8,7 +8,7 @@ from torch import Tensor
 from .. import dispatch
 from ..bidirectional_mamba import native as mixer
 
-CACHE_FLOATS = 1 << 18
+CACHE_FLOATS = 1 << 17
 """Projections up to this size stay in a core's cache while images pass; larger ones are faster on their own."""
 
 
