@@ -88,3 +88,9 @@ def test_doctor_explains_every_op(capsys):
     record = json.loads(capsys.readouterr().out)
     columns = record["tables"][0]["columns"]
     assert {"op", "backend", "why"} <= set(columns)
+
+
+def test_doctor_tells_a_choice_from_a_lack(capsys, monkeypatch):
+    monkeypatch.setenv("RMEETO_BACKEND", "torch")
+    assert main(["doctor"]) == 0
+    assert "RMEETO_BACKEND=torch rules the native kernels out" in capsys.readouterr().out

@@ -110,10 +110,12 @@ class BidirectionalMamba(nn.Module):
         It can't where a gradient is wanted, where somebody hooked into the modules or exchanged
         them, or for features that it does not keep.
         """
-        parts = norm, self, self.in_proj, self.out_proj
-        kinds = RMSNorm, BidirectionalMamba, nn.Linear, nn.Linear
-        known = tuple(type(part) for part in parts) == kinds
-        if not known or not taps <= _SCAN_TAPS or not all(map(plain, parts)):
+        if type(norm) is not RMSNorm or type(self) is not BidirectionalMamba:
+            return None
+        projections = self.in_proj, self.out_proj
+        if any(type(p) is not nn.Linear for p in projections) or not taps <= _SCAN_TAPS:
+            return None
+        if not all(map(plain, (norm, self, *projections))):
             return None
         weights = BlockWeights(norm.weight, self.in_proj.weight, self.out_proj.weight)
         found = fused_block(tokens, weights, *self._ways(), norm.eps, self.scale, taps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..ops.explain import explain
 from ..reporting import RunRecord, Table
 from .options import DoctorOptions
@@ -15,14 +17,17 @@ def run(options: DoctorOptions, ui: Watcher | None = None) -> RunRecord:
     columns = tuple(rows[0])
     table = Table("Kernels", columns, tuple(tuple(row[c] for c in columns) for row in rows))
     native = sum(row["backend"] == "native" for row in rows)
-    headline = (
-        f"{native} of {len(rows)} ops run natively."
-        if native
-        else (
-            "No native kernels: everything works, slowly. Install a C++ compiler and run `pip install .` again."
-        )
-    )
+    headline = _headline(native, len(rows))
     record = start_record("doctor", options, tables=(table,), headline=headline)
     if options.out:
         record.save(options.out / "record.json")
     return record
+
+
+def _headline(native: int, ops: int) -> str:
+    if native:
+        return f"{native} of {ops} ops run natively."
+    forced = os.environ.get("RMEETO_BACKEND", "auto")
+    if forced not in ("auto", "native"):
+        return f"RMEETO_BACKEND={forced} rules the native kernels out; unset it for the fastest choice."
+    return "No native kernels: everything works, slowly. Install a C++ compiler and run `pip install .` again."
