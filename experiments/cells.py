@@ -136,7 +136,10 @@ def _fashion() -> Iterator[Cell]:
         yield vim.free(f"prune_most_r{r}", informative(r))
         yield vim.free(f"prune_least_r{r}", informative(r, "least"))
         yield vim.free(f"prune_random_r{r}", {"name": "prune_random", "r": r})
-    yield from vim.early(EARLY_RS["fashion"], **LONG, **FLIPS)
+    prepared = Host("fashion/vim_w64_patchdrop")
+    yield prepared.free("r0")
+    for host in (prepared, vim):
+        yield from host.early(EARLY_RS["fashion"], **LONG, **FLIPS)
     yield from vim.tuned((20, 11))
     yield from vim.tune("r0")
     yield vim.free("unordered_r11", merge(11, ordered=False))
