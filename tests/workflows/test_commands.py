@@ -90,6 +90,7 @@ def test_no_image_is_in_two_splits(tmp_path):
 
 @pytest.mark.parametrize(("text", "sites"), [
     (None, None), ("even", "even"), ("3", 3), ("2,4,8", (2, 4, 8)), ("1,", (1,)),
+    (3, 3), ((2, 4), (2, 4)), ([1], (1,)),
 ])  # fmt: skip
 def test_sites_as_text(text, sites):
     assert parse_sites(text) == sites

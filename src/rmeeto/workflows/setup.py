@@ -28,6 +28,9 @@ from .allocator import keep_freed_memory
 from .options import DataOptions, ModelOptions, ReductionOptions, RetrainOptions, RunOptions
 from .ui import Watcher
 
+Sites = str | int | tuple[int, ...] | None
+"""Sites as reducers take them."""
+
 DEMO_MODEL = Path(__file__).parent.parent / "assets" / "demo_model"
 _DEFAULT_R = 11
 
@@ -185,10 +188,15 @@ def deployed_fingerprint(model: Backbone, preprocessing: Preprocessing) -> str:
     return fingerprint([weights_fingerprint(model), reducer, to_dict(preprocessing)])
 
 
-def parse_sites(text: str | None) -> str | int | tuple[int, ...] | None:
-    """ "even" stays a word, "4" is an interval, "2,4,8" a list of layers, "1," the layer 1 alone."""
-    if text is None or text in ("even", "odd", "all"):
+def parse_sites(text: Sites) -> Sites:
+    """ "even" stays a word, "4" is an interval, "2,4,8" a list of layers, "1," the layer 1 alone.
+
+    From Python the numbers themselves will do: 4, or (2, 4, 8), or (1,).
+    """
+    if text is None or isinstance(text, int) or text in ("even", "odd", "all"):
         return text
+    if not isinstance(text, str):
+        return tuple(text)
     try:
         if "," not in text:
             return int(text)
