@@ -39,14 +39,12 @@ def _series(evidence: Evidence, data: DataSet) -> list[Series]:
             for kind, how in (("free", ""), ("tune", ", re-trained")):
                 found = _curve(evidence, host, kind, method)
                 lines.append(Series(f"{name} {word}{how}", x, "top-1 (%)", found, "line", group))
-    for fast in data.fast:
-        found = points(evidence, fast.host, fast.labels)
-        timed = tuple(Point(x, y, label=label) for x, y, label in found)
-        lines.append(
-            Series(f"Vim merged, re-trained{fast.words}", "speed-up at batch 128, measured (×)", "top-1 (%)",
-                   timed, "scatter", f"{data}: accuracy against measured speed")
-        )  # fmt: skip
-    return [line for line in lines if line.points]
+    timed = tuple(
+        Point(x, y, label=label) for x, y, label in points(evidence, data.vim, data.fast)
+    )
+    speed = Series("Vim merged, re-trained", "speed-up at batch 128, measured (×)", "top-1 (%)", timed,
+                   "scatter", f"{data}: accuracy against measured speed")  # fmt: skip
+    return [line for line in (*lines, speed) if line.points]
 
 
 def _curve(evidence: Evidence, host: str, kind: str, method: str) -> tuple[Point, ...]:

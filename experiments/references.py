@@ -54,7 +54,6 @@ _FASHION = (
      "validate_every": 859},  # as published models were trained; it also softens what merging costs
 )  # fmt: skip
 _AUTO = {"precision": "auto"}  # for those trained since it can be asked for
-_PATCH_DROP = {**_FASHION[-1], **_AUTO, "patch_drop": 0.4}
 _PAD = {"crop": "pad", "hflip": 0.5}
 _CIFAR = (
     {**_SHARED, "half_size": True, "augment": {**_PAD, "pad": 2}, "epochs": 12.0, "lr": 3e-3,
@@ -64,9 +63,6 @@ _CIFAR = (
 )  # fmt: skip
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
-    "fashion/vim_w64_patchdrop": Reference(
-        "fashion", "vim_micro_patch2_28", {"embed_dim": 64}, (*_FASHION, _PATCH_DROP)
-    ),  # the demo's model; the claims are tested on the one above, which never saw fewer tokens
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
         "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12},

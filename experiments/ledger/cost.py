@@ -11,7 +11,7 @@ from experiments.evidence import Evidence, MissingCellsError, difference, mean
 from rmeeto.evaluation import Interval
 from rmeeto.profiling import paired_gain, published_flops_table
 
-from .hosts import FASHION, DataSet, Fast
+from .hosts import FASHION, DataSet
 from .questions import Finding, Question, Region
 from .words import rounded
 
@@ -49,44 +49,41 @@ def speedup(evidence: Evidence, host: str, label: str, batch: int = BATCH) -> In
 
 
 def _faster(data: DataSet) -> Iterator[Question]:
-    sources = (1.2, "abstract (Vim-S: 1.2× at −1.3)"), (1.5, "abstract (up to 1.5×)")
-    for fast in data.fast:
-        tuned = (f"{fast.host}/tune/{label}" for label in fast.labels)
-        only = f"{fast.host}/free/r0", *tuned, f"{fast.host}/speed"
-        for wanted, source in sources:
-            yield Question(
-                f"faster-{wanted}{fast.suffix}-{data.key}",
-                f"{wanted}× measured speed at a loss of at most {DROP} points{fast.words} ({data}, CPU)", source,
-                f"one setting with unreduced − re-trained below {DROP} points whose speed-up at batch {BATCH} is above "
-                f"{wanted}, by their intervals", Region(wanted), only, _within_drop(fast),
-            )  # fmt: skip
+    only = (f"{data.vim}/free/r0", *(f"{data.vim}/tune/{x}" for x in data.fast), f"{data.vim}/speed")
+    for wanted, source in ((1.2, "abstract (Vim-S: 1.2× at −1.3)"), (1.5, "abstract (up to 1.5×)")):
+        yield Question(
+            f"faster-{wanted}-{data.key}",
+            f"{wanted}× measured speed at a loss of at most {DROP} points ({data}, CPU)", source,
+            f"one setting with unreduced − re-trained below {DROP} points whose speed-up at batch {BATCH} is above "
+            f"{wanted}, by their intervals", Region(wanted), only, _within_drop(data),
+        )  # fmt: skip
 
 
-def _within_drop(fast: Fast) -> Callable[[Evidence], Finding]:
+def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
     def find(evidence: Evidence) -> Finding:
-        base, told, good = evidence.free(fast.host, "r0"), [], []
-        for label in fast.labels:
-            lost = difference(base, evidence.tuned(fast.host, label))
-            ratio = speedup(evidence, fast.host, label)
+        base, told, good = evidence.free(data.vim, "r0"), [], []
+        for label in data.fast:
+            lost = difference(base, evidence.tuned(data.vim, label))
+            ratio = speedup(evidence, data.vim, label)
             told.append(
                 f"{label}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×"
             )
             good += [ratio] if lost.high < DROP else []
-        details = {label: _by_batch(evidence, fast.host, label) for label in fast.labels}
-        facts = f"{'; '.join(told)}. {_load(evidence, fast)}"
+        details = {label: _by_batch(evidence, data.vim, label) for label in data.fast}
+        facts = f"{'; '.join(told)}. {_load(evidence, data)}"
         if not good:
             return Finding(None, facts, f"No setting is within {DROP} points by its interval", details)
         return Finding(
-            max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, fast), details
+            max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, data), details
         )
 
     return find
 
 
-def _ceilings(evidence: Evidence, fast: Fast) -> str:
+def _ceilings(evidence: Evidence, data: DataSet) -> str:
     told = []
-    for label in fast.labels:
-        (cell,) = evidence.cells(f"{fast.host}/speed/{label}")
+    for label in data.fast:
+        (cell,) = evidence.cells(f"{data.vim}/speed/{label}")
         told += [
             f"{s['ceiling']:.2f}× for {label}"
             for s in cell.speed["speedups"]
@@ -103,8 +100,8 @@ def _by_batch(evidence: Evidence, host: str, label: str) -> dict[str, list[float
     }
 
 
-def _load(evidence: Evidence, fast: Fast) -> str:
-    cells = evidence.cells(*(f"{fast.host}/speed/{label}" for label in fast.labels))
+def _load(evidence: Evidence, data: DataSet) -> str:
+    cells = evidence.cells(*(f"{data.vim}/speed/{label}" for label in data.fast))
     loads = [
         x for cell in cells for x in (cell.speed["machine"]["load"][0], cell.speed["load_after"][0])
     ]
@@ -165,7 +162,7 @@ def _speed_of_paper(data: DataSet) -> Question:
         value, low, high = (x / BEST_GPU[r] for x in (weakest.value, weakest.low, weakest.high))
         details = {f"r={k}": _by_batch(evidence, data.vim, f"rmeeto_r{k}") for k in BEST_GPU}
         return Finding(
-            Interval(value, low, high, "×"), f"{told}. {_load(evidence, data.fast[0])}", details=details
+            Interval(value, low, high, "×"), f"{told}. {_load(evidence, data)}", details=details
         )
 
     theirs = ", ".join(f"r={r} {x}×" for r, x in BEST_GPU.items())

@@ -8,23 +8,6 @@ from experiments.cells import EARLY_RS, EXTREME_R
 
 
 @dataclass(frozen=True)
-class Fast:
-    """A host and the labels of its settings that were timed and re-trained.
-
-    Args:
-        host: name of the reference.
-        labels: of its cells.
-        words: what is special about it, with a comma before, or nothing.
-        suffix: of the ids of the claims about it.
-    """
-
-    host: str
-    labels: tuple[str, ...]
-    words: str
-    suffix: str
-
-
-@dataclass(frozen=True)
 class DataSet:
     """One data set's hosts and the tokens removed at a site for each of the paper's settings."""
 
@@ -47,18 +30,13 @@ class DataSet:
     speeds: tuple[int, ...]
     """merged at every site, timed and re-trained"""
     early: tuple[int, ...]
-    """merged at one early site by the state input B, timed and re-trained"""
-    prepared: str = ""
-    """sibling of ``vim`` whose last stage of training dropped patches at random; early ratios only"""
+    """merged at one early site by the tokens themselves, timed and re-trained"""
 
     @property
-    def fast(self) -> tuple[Fast, ...]:
-        """What was timed and re-trained."""
+    def fast(self) -> tuple[str, ...]:
+        """Labels of what was timed and re-trained."""
         every = (f"rmeeto_r{r}" for r in self.speeds)
-        early = tuple(f"early_r{r}" for r in self.early)
-        plain = Fast(self.vim, (*every, *early), "", "")
-        words = ", trained with random patch dropping"
-        return (plain, Fast(self.prepared, early, words, "-patchdrop")) if self.prepared else (plain,)
+        return (*every, *(f"early_r{r}" for r in self.early))
 
     def __str__(self) -> str:
         return self.name
@@ -68,7 +46,7 @@ FASHION = DataSet(
     "fashion", "Fashion-MNIST", "fashion/vim_w64", "fashion/vit_w64",
     smaller=(), sweep=(5, 10, 15, 20), main=11, mid=15, high=20,
     tuned=(11, 15, 20, EXTREME_R), speeds=(11, 15, 20),
-    early=EARLY_RS["fashion"], prepared="fashion/vim_w64_patchdrop",
+    early=EARLY_RS["fashion"],
 )  # fmt: skip
 CIFAR = DataSet(
     "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", "cifar10/vit_w96",

@@ -25,8 +25,6 @@ def as_in_the_paper(cell) -> float:
     if cell.kind == "tune":
         lost /= 15
         lost += {"epochs1": 3.0, "epochs6": -0.7, "data10": 5.0, "data30": 2.0}.get(label.rpartition("_")[2], 0)
-    if "patchdrop" in cell.reference:  # stands it nearly without a loss
-        return base - lost / 100
     if not vit:
         lost += 6 * (not reducer.get("ordered", True)) + 8 * reducer.get("shuffle", 0)
     lost *= {"prune_redundant": 1.5, "prune_score": 3, "prune_random": 2}.get(reducer.get("name"), 1)

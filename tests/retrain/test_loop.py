@@ -309,8 +309,6 @@ def test_what_does_not_fit_is_refused(tmp_path):
         train(Toy(), tmp_path, RECIPE.changed(batch_size=81))
     with pytest.raises(ConfigError, match="stochastic depth"):
         train(Toy(), tmp_path, RECIPE.changed(drop_path=0.1))
-    with pytest.raises(ConfigError, match="can't drop patches"):
-        train(Toy(), tmp_path, RECIPE.changed(patch_drop=0.1))
     model = Toy()
     model.num_classes = 10
     with pytest.raises(ConfigError, match="4 classes"):

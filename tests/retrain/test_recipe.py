@@ -49,7 +49,6 @@ def test_lr_scales_with_the_batch_unless_told_not_to():
         {"betas": (0.9, 1.0)}, {"betas": (0.9,)}, {"eps": 0.0}, {"clip_grad": 0.0},
         {"smoothing": 1.0}, {"distill_weight": -1.0}, {"distill_temperature": 0.0},
         {"repeats": 0}, {"views": 0}, {"ema_decay": 1.0}, {"drop_path": 1.0},
-        {"patch_drop": 1.0},
         {"precision": "fp16"}, {"data_fraction": 0.0}, {"data_fraction": 1.5},
         {"validate_every": 0}, {"keep": "first"}, {"log_every": 0}, {"checkpoint_every": 0},
         {"checkpoint_seconds": -1.0}, {"eval_batch_size": 0}, {"workers": -1},

@@ -13,7 +13,6 @@ from ..errors import ConfigError, ShapeError
 from ..tokens.reduction import Reduction
 from ..tokens.state import TokenState
 from . import flops
-from .blocks import PatchDrop
 from .config import BackboneConfig
 from .embed import PatchEmbed, insert_slot
 
@@ -49,7 +48,6 @@ class Backbone(nn.Module):
         self.drop_path_generator = torch.Generator()
         step = config.stride or config.patch_size
         self.patch_embed = PatchEmbed(config.in_chans, config.embed_dim, config.patch_size, step)
-        self.patch_drop = PatchDrop(0.0, self.drop_path_generator)
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.empty(1, self.num_tokens, config.embed_dim))
         self.head = _head(config.embed_dim, config.num_classes)
@@ -89,7 +87,7 @@ class Backbone(nn.Module):
         tokens, cls_token = tokens.to(stream), self.cls_token.to(stream)
         tokens = insert_slot(tokens, cls_token, self.config.class_slot).add_(self.pos_embed)
         slots = torch.arange(self.num_tokens, device=tokens.device)
-        return self.patch_drop(TokenState.begin(tokens, slots == self.config.class_slot))
+        return TokenState.begin(tokens, slots == self.config.class_slot)
 
     def forward_features(self, images: Tensor) -> TokenState:
         """State after the last block, its tokens normed."""

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
-from ..tokens.plan import apply
-from ..tokens.prune import drop_lowest
 from ..tokens.state import TokenState
 
 if TYPE_CHECKING:
@@ -76,38 +74,6 @@ class DropPath(nn.Module):
             return update
         kept = torch.rand(update.shape[0], 1, 1, generator=self.generator) >= self.rate
         return update * (kept / (1 - self.rate)).to(update)
-
-    def extra_repr(self) -> str:
-        return f"rate={self.rate:.3g}"
-
-
-class PatchDrop(nn.Module):
-    """Drop patches at random while training, so that the model stands being short of some.
-
-    Each batch loses its own share of them, drawn evenly from 0 to ``rate``; each image other ones.
-    The rest stay in scan order, class and register tokens always.
-
-    Args:
-        rate: largest share of the patches, 0 up to 1.
-        generator: shared with the stochastic depth.
-
-    Source: Liu et al. 2022, PatchDropout (arXiv 2208.07220), §3; differs in: the share is drawn
-    anew for each batch, since a scan answers differently to sequences of another length.
-    """
-
-    def __init__(self, rate: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.rate, self.generator = rate, generator
-
-    def forward(self, state: TokenState) -> TokenState:
-        """State of the embedded tokens → state of those that stay."""
-        if not self.training or self.rate == 0:
-            return state
-        images, tokens = state.protected.shape
-        share = self.rate * float(torch.rand((), generator=self.generator))
-        dropped = int(share * (tokens - int(state.protected[0].sum())))
-        lots = torch.rand(images, tokens, generator=self.generator).to(state.tokens.device)
-        return apply(drop_lowest(lots, state.protected, dropped), state) if dropped else state
 
     def extra_repr(self) -> str:
         return f"rate={self.rate:.3g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..backbones.blocks import DropPath, PatchDrop
+from ..backbones.blocks import DropPath
 from ..backbones.init import drop_path_rates
 from ..data import ImageSource
 from ..errors import ConfigError
@@ -19,20 +19,6 @@ def check_classes(model: nn.Module, source: ImageSource) -> None:
             f"a head with {outputs} outputs",
             f"call model.reset_classifier({len(source.classes)}), or use the data it was made for",
         )
-
-
-def set_patch_drop(model: nn.Module, rate: float | None) -> None:
-    """Give the model the recipe's random dropping of patches; None leaves its own."""
-    drops = [module for module in model.modules() if isinstance(module, PatchDrop)]
-    if rate and not drops:
-        raise ConfigError(
-            f"patch_drop {rate:g}",
-            f"{type(model).__name__}, which can't drop patches",
-            "leave the recipe's patch_drop out, or use a model of rmeeto's",
-        )
-    if rate is not None:
-        for drop in drops:
-            drop.rate = rate
 
 
 def set_drop_path(model: nn.Module, rate: float | None) -> None:

@@ -80,9 +80,6 @@ class Recipe:
     """Cap the decay at (1 + t)/(10 + t) in step t, so that short runs have a useful average."""
     drop_path: float | None = None
     """Stochastic depth; none = what the model was built with."""
-    patch_drop: float | None = None
-    """Up to this share of the patches is dropped at random from each batch (`rmeeto.backbones.blocks.PatchDrop`);
-    none = what the model does."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """Compute type of the forward pass; weights, moments and average stay fp32. "auto": bf16 on GPUs
     and CPUs whose matrix products it makes faster, else fp32."""
@@ -181,7 +178,7 @@ _RANGES = (
         "of 0 or more",
         ("min_lr", "warmup", "weight_decay", "distill_weight", "checkpoint_seconds", "workers"),
     ),
-    (_share, "in [0, 1)", ("smoothing", "ema_decay", "drop_path", "patch_drop")),
+    (_share, "in [0, 1)", ("smoothing", "ema_decay", "drop_path")),
     (lambda v: 0 < v <= 1, "in (0, 1]", ("data_fraction",)),
     (lambda v: len(v) == 2 and all(map(_share, v)), "of two numbers in [0, 1)", ("betas",)),
     (lambda v: v in ("fp32", "bf16", "auto"), "fp32, bf16 or auto", ("precision",)),

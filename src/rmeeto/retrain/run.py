@@ -12,7 +12,7 @@ from ..config import from_dict, to_dict
 from ..data import ImageSource, Preprocessing, SkipReport
 from ..objectives import Objective
 from . import checkpoint, class_bound, progress, trust
-from .checks import check_classes, set_drop_path, set_patch_drop
+from .checks import check_classes, set_drop_path
 from .class_bound import ClassBound
 from .criterion import Plain
 from .feed import Feed
@@ -47,7 +47,6 @@ class Run:
         trust.check(recipe, outliers)
         class_bound.check(recipe, val, teacher)
         set_drop_path(model, recipe.drop_path)
-        set_patch_drop(model, recipe.patch_drop)
         unreduced = None if recipe.max_class_drop is None else teacher
         if recipe.distill_weight == 0:
             teacher = None
