@@ -9,7 +9,7 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 
 demo: $(INSTALLED)
 	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r45.toml --minutes 7.5 \
-	  --r 45 --sites 1, --metric tokens --curve 15 30 45 60 75 --out runs/demo
+	  --r 45 --sites 1, --metric b --curve 15 30 45 60 75 --out runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python tools/run_tests.py

@@ -30,7 +30,7 @@ class DataSet:
     speeds: tuple[int, ...]
     """merged at every site, timed and re-trained"""
     early: tuple[int, ...]
-    """merged at one early site by the tokens themselves, timed and re-trained"""
+    """merged at one early site by the state input B, timed and re-trained"""
 
     @property
     def fast(self) -> tuple[str, ...]:
