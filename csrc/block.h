@@ -11,6 +11,7 @@ struct BlockArgs {
   const float* in_proj;   // (2 channels, width), contiguous
   const float* out_proj;  // (width, channels), contiguous
   float* out;             // (batch, length, width), contiguous: the stream after the block
+  float* update;          // likewise, what was added to it; or null
   long width, stream_batch, stream_row;  // the last two are strides
   float eps, scale;       // of the norm; of the mixed tokens
 };

@@ -46,10 +46,12 @@ class Around {
     const float* mixed = first + at * slot() + rows * xz_row + t0 * a.channels;
     multiply(steps, {mixed, W, a.channels, a.channels}, out, b.width, fresh, width);
     const float* from = b.stream + image * b.stream_batch + t0 * b.stream_row;
-    float* to = b.out + (image * a.length + t0) * b.width;
-    for (long t = 0; t < steps; ++t, from += b.stream_row, to += b.width)
+    const long at_row = (image * a.length + t0) * b.width;
+    for (long t = 0; t < steps; ++t, from += b.stream_row)
       for_vectors(b.width, [&](long c, int n) {
-        store_some(to + c, load_some(from + c, n) + b.scale * load(fresh + t * width + c), n);
+        const vf update = b.scale * load(fresh + t * width + c);
+        store_some(b.out + at_row + t * b.width + c, load_some(from + c, n) + update, n);
+        if (b.update) store_some(b.update + at_row + t * b.width + c, update, n);
       });
   }
 

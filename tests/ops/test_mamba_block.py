@@ -103,8 +103,9 @@ def test_thread_count_changes_no_bit(isa, batch):
     results = []
     for count in (1, 2, 4, 7):
         with backend(f"native-{isa}"), threads(count), poisoned_memory(), torch.no_grad():
-            out, _ = fused_block(*arguments(inputs), 1e-5, 0.5, ())
-            results.append(out)
+            out, _, update = fused_block(*arguments(inputs), 1e-5, 0.5, (), keep_update=True)
+            assert torch.equal(inputs[0] + update, out)
+            results.append(update)
     assert all(torch.equal(result, results[0]) for result in results[1:])
 
 
@@ -138,7 +139,7 @@ def test_op_is_well_formed():
     stream, *weights = make(3, 5, 4, 9, 4, 2)
     args = stream, *weights[:3], weights[3:10], weights[10:], 1e-5, 0.5
     for keep in (False, True):
-        torch.library.opcheck(torch.ops.rmeeto.mamba_block, (*args, keep))
+        torch.library.opcheck(torch.ops.rmeeto.mamba_block, (*args, keep, not keep))
 
 
 class Block(torch.nn.Module):
@@ -204,8 +205,9 @@ def ran(model) -> set[str]:
 
 
 @needs_native
-def test_models_run_it_and_answer_the_same(model):
-    rmeeto.reduce_(model, rmeeto.RMeeTo(r=2, metric="b"))
+@pytest.mark.parametrize("metric", ["b", "delta", "tokens", "update"])
+def test_models_run_it_and_answer_the_same(model, metric):
+    rmeeto.reduce_(model, rmeeto.RMeeTo(r=2, metric=metric))
     assert "mamba_block" in ran(model)
     assert "bidirectional_mamba" not in ran(model)
     trained = model(images(model)).detach()

@@ -14,6 +14,7 @@ from ..ops.mamba_block import BlockWeights, fused_block
 from .blocks import NO_TAPS, RMSNorm, plain
 
 _SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
+_BLOCK_TAPS = _SCAN_TAPS | {"update"}  # what the kernel of a whole block hands out
 
 
 class BidirectionalMamba(nn.Module):
@@ -113,13 +114,17 @@ class BidirectionalMamba(nn.Module):
         if type(norm) is not RMSNorm or type(self) is not BidirectionalMamba:
             return None
         projections = self.in_proj, self.out_proj
-        if any(type(p) is not nn.Linear for p in projections) or not taps <= _SCAN_TAPS:
+        if any(type(p) is not nn.Linear for p in projections) or not taps <= _BLOCK_TAPS:
             return None
         if not all(map(plain, (norm, self, *projections))):
             return None
         weights = BlockWeights(norm.weight, self.in_proj.weight, self.out_proj.weight)
-        found = fused_block(tokens, weights, *self._ways(), norm.eps, self.scale, taps)
-        return None if found is None else (found[0], self._combined(found[1]))
+        settings = norm.eps, self.scale, taps & _SCAN_TAPS, "update" in taps
+        found = fused_block(tokens, weights, *self._ways(), *settings)
+        if found is None:
+            return None
+        out, pairs, update = found
+        return out, self._combined(pairs) | ({"update": update} if "update" in taps else {})
 
     def _project(self, mixed: Tensor) -> Tensor:
         if self.scale == 1:

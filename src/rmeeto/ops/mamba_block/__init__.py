@@ -53,7 +53,7 @@ def mamba_block(
     """
     _check(stream, weights, ahead)
     if dispatch.choose("mamba_block", native.obstacle(stream, weights, ahead, back)) == "native":
-        return _fused(stream, weights, ahead, back, eps, scale, features)
+        return _fused(stream, weights, ahead, back, eps, scale, features)[:2]
     out, found = definition(stream, weights, ahead, back, eps, scale)
     return out, {name: (found[name][0].detach(), found[name][1].detach()) for name in features}
 
@@ -66,20 +66,26 @@ def fused_block(
     eps: float,
     scale: float,
     features: Collection[str],
-) -> tuple[Tensor, Features] | None:
-    """`mamba_block` of a model's own parameters if it is one kernel, else None: its modules do as well."""
+    keep_update: bool = False,
+) -> tuple[Tensor, Features, Tensor] | None:
+    """`mamba_block` of a model's own parameters if it is one kernel, else None: its modules do as well.
+
+    With ``keep_update`` it also returns what was added to the stream (B,L,C), else nothing there.
+    """
     if native.obstacle(stream, weights, ahead, back) is not None:
         return None
     if dispatch.choose("mamba_block", None) != "native":
         return None
-    return _fused(stream, weights, ahead, back, eps, scale, features)
+    return _fused(stream, weights, ahead, back, eps, scale, features, keep_update)
 
 
-def _fused(stream, weights, ahead, back, eps, scale, features) -> tuple[Tensor, Features]:
-    out, projected = torch.ops.rmeeto.mamba_block(
-        stream, *weights, list(ahead), list(back), eps, scale, bool(features)
+def _fused(
+    stream, weights, ahead, back, eps, scale, features, keep_update=False
+) -> tuple[Tensor, Features, Tensor]:
+    out, projected, update = torch.ops.rmeeto.mamba_block(
+        stream, *weights, list(ahead), list(back), eps, scale, bool(features), keep_update
     )
-    return out, projected_features(features, projected, (ahead, back))
+    return out, projected_features(features, projected, (ahead, back)), update
 
 
 def _check(stream: Tensor, weights: BlockWeights, ahead: Direction) -> None:

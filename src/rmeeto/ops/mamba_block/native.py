@@ -27,20 +27,23 @@ def obstacle(stream: Tensor, weights, ahead, back) -> str | None:
     return mixer.obstacle(stream, ahead, back)
 
 
-def empty_results(stream: Tensor, ahead: list[Tensor], keep: bool) -> tuple[Tensor, Tensor]:
-    """Memory for the new stream (B,L,C) and, if kept, (dt, B, C) of both directions."""
+def empty_results(
+    stream: Tensor, ahead: list[Tensor], keep: bool, keep_update: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory for the new stream (B,L,C) and, if kept, (dt, B, C) of both directions and the update."""
     projected = (2, *stream.shape[:2], ahead[2].shape[0]) if keep else (0,)
-    return stream.new_empty(stream.shape), stream.new_empty(projected)
+    update = stream.shape if keep_update else (0,)
+    return stream.new_empty(stream.shape), stream.new_empty(projected), stream.new_empty(update)
 
 
 def forward(
     stream: Tensor, norm: Tensor, in_proj: Tensor, out_proj: Tensor,
-    ahead: list[Tensor], back: list[Tensor], eps: float, scale: float, keep: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    ahead: list[Tensor], back: list[Tensor], eps: float, scale: float, keep: bool, keep_update: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """CPU body of ``rmeeto::mamba_block``."""
-    out, projected = empty_results(stream, ahead, keep)
+    out, projected, update = empty_results(stream, ahead, keep, keep_update)
     if out.numel() == 0:
-        return out, projected
+        return out, projected, update
     rows = mixer.rows(stream)
     norm, in_proj, out_proj = (p.contiguous() for p in (norm, in_proj, out_proj))
     ways = [[p.contiguous() for p in way] for way in (ahead, back)]
@@ -57,7 +60,8 @@ def forward(
         eps,
         scale,
         out.data_ptr(),
+        update.data_ptr() if keep_update else 0,
         projected.data_ptr() if keep else 0,
         torch.get_num_threads(),
     )
-    return out, projected
+    return out, projected, update

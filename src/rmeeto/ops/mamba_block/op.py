@@ -14,14 +14,15 @@ from . import native
 dispatch.declare("mamba_block", native_symbol="block_forward")
 dispatch.LIBRARY.define(
     "mamba_block(Tensor stream, Tensor norm, Tensor in_proj, Tensor out_proj, Tensor[] ahead, "
-    "Tensor[] back, float eps, float scale, bool keep) -> (Tensor out, Tensor projected)"
+    "Tensor[] back, float eps, float scale, bool keep, "
+    "bool keep_update) -> (Tensor out, Tensor projected, Tensor update)"
 )
 dispatch.LIBRARY.impl("mamba_block", native.forward, "CPU")
 
 
 @torch.library.register_fake("rmeeto::mamba_block", lib=dispatch.LIBRARY)
-def _fake(stream, norm, in_proj, out_proj, ahead, back, eps, scale, keep):
-    return native.empty_results(stream, ahead, keep)
+def _fake(stream, norm, in_proj, out_proj, ahead, back, eps, scale, keep, keep_update):
+    return native.empty_results(stream, ahead, keep, keep_update)
 
 
 def product_flops(stream, norm, in_proj, out_proj, ahead, *rest, **kwargs) -> int:
