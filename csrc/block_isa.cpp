@@ -17,7 +17,7 @@ class Around {
   explicit Around(const BlockArgs& b)
       : b(b), rows(b.mixer.length + kTallest), xz_row(whole(2 * b.mixer.channels)), width(whole(b.width)) {}
 
-  long shared(const MixerCut&, long slots, int threads) const { return packed() + slots * slot() + threads * scratch(); }
+  long shared(long slots, int threads) const { return packed() + slots * slot() + threads * scratch(); }
   void place(MixerArgs& a, float* memory, long slots, int threads) {
     in = memory, out = in + b.width * xz_row;
     pack(b.in_proj, 2 * a.channels, b.width, in, threads);

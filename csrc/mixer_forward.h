@@ -75,7 +75,7 @@ static inline void scan_stretch(const Mixer& m, int way, const Unit& unit, long 
 // What the mixer's own kernel does around the mixing: nothing. A whole block has its norm and projections there.
 struct NoEnds {
   static constexpr bool kAround = false;
-  long shared(const MixerCut&, long, int) const { return 0; }
+  long shared(long, int) const { return 0; }
   void place(MixerArgs&, float*, long, int) {}
   MixerArgs of(const MixerArgs& a, long) const { return a; }
   void enter(const MixerArgs&, long, long, long, int) const {}
@@ -162,7 +162,7 @@ static void mix(MixerArgs a, Ends ends, double extra) {
   const long stretches = parts ? 2 * a.batch * c.stretches * (c.convolved() + c.projected()) : 0;
   const long slots = parts ? a.batch : threads;
   const long own = 2 * packed + each * threads + ceil_div(stretches, 16) * 16;
-  float* memory = rmeeto::arena(own + ends.shared(c, slots, threads));
+  float* memory = rmeeto::arena(own + ends.shared(slots, threads));
   ends.place(a, memory + own, slots, threads);
   const MixerWeights weights[2] = {pack_way(a, c, a.ways[0], memory), pack_way(a, c, a.ways[1], memory + packed)};
   memory += 2 * packed;

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mixer_cases import Draw
 from op_checks import (
     BACKENDS,
     ISAS,
@@ -32,24 +33,9 @@ SHAPES = [  # batch, length, channels, states, rank
 
 def make(batch, length, channels, states, rank, taps=4, dtype=torch.float32, seed=0):
     """xz and the parameters of both directions in one list."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(scale, *shape):
-        return scale * torch.randn(*shape, generator=generator)
-
-    def way():
-        decay = 0.5 + 8 * torch.rand(channels, states, generator=generator)
-        return Direction(
-            normal(0.5, channels, 1, taps),
-            normal(0.1, channels),
-            normal(channels**-0.5, rank + 2 * states, channels),
-            normal(0.3, channels, rank),
-            normal(1.0, channels) - 2,
-            decay.log(),
-            normal(1.0, channels),
-        )
-
-    return [normal(1.0, batch, length, 2 * channels).to(dtype), *way(), *way()]
+    draw, sizes = Draw(seed), (channels, states, rank, taps)
+    xz = draw.normal(1.0, batch, length, 2 * channels).to(dtype)
+    return [xz, *draw.direction(*sizes), *draw.direction(*sizes)]
 
 
 def mix(xz, *weights):

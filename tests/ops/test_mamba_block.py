@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mixer_cases import Draw
 from op_checks import (
     BACKENDS,
     ISAS,
@@ -35,26 +36,11 @@ FEATURES = ("c", "b", "delta")
 
 def make(batch, length, width, channels, states, rank, taps=4, seed=0):
     """Stream, the block's weights and those of both directions in one list."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(scale, *shape):
-        return scale * torch.randn(*shape, generator=generator)
-
-    def way():
-        decay = 0.5 + 8 * torch.rand(channels, states, generator=generator)
-        return Direction(
-            normal(0.5, channels, 1, taps),
-            normal(0.1, channels),
-            normal(channels**-0.5, rank + 2 * states, channels),
-            normal(0.3, channels, rank),
-            normal(1.0, channels) - 2,
-            decay.log(),
-            normal(1.0, channels),
-        )
-
-    norm, in_proj = normal(1.0, width), normal(width**-0.5, 2 * channels, width)
-    out_proj = normal(channels**-0.5, width, channels)
-    return [normal(1.0, batch, length, width), norm, in_proj, out_proj, *way(), *way()]
+    draw, sizes = Draw(seed), (channels, states, rank, taps)
+    stream, norm = draw.normal(1.0, batch, length, width), draw.normal(1.0, width)
+    in_proj = draw.normal(width**-0.5, 2 * channels, width)
+    out_proj = draw.normal(channels**-0.5, width, channels)
+    return [stream, norm, in_proj, out_proj, *draw.direction(*sizes), *draw.direction(*sizes)]
 
 
 def arguments(inputs):
