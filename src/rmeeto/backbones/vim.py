@@ -111,6 +111,10 @@ BACKBONES.add("vim_micro_patch2_28", VimConfig(
     "vim_micro_patch2_28", img_size=28, patch_size=2, in_chans=1, embed_dim=64,
     mean=(0.286,), std=(0.353,), **_MICRO,
 ))  # fmt: skip
+BACKBONES.add("vim_micro_patch4_stride2_28", VimConfig(
+    "vim_micro_patch4_stride2_28", img_size=28, patch_size=4, stride=2, in_chans=1, embed_dim=64,
+    mean=(0.286,), std=(0.353,), **_MICRO,
+))  # fmt: skip
 BACKBONES.add("vim_micro_patch4_32", VimConfig(
     "vim_micro_patch4_32", img_size=32, patch_size=4, embed_dim=96, **_MICRO,
 ))  # fmt: skip

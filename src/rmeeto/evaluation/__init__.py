@@ -39,6 +39,13 @@ from .detection import (
 from .detection_intervals import detection_differences, detection_estimates, detection_intervals
 from .error_detection import error_detection
 from .estimates import Estimate, estimate
+from .geometry import (
+    Collapse,
+    neural_collapse,
+    outside_classes,
+    predicted_cosine,
+    subspace_overlap,
+)
 from .guarantee import RatioChoice, TestedRatio, accuracy_gap_bound, choose_ratio
 from .intervals import (
     Interval,
@@ -72,6 +79,7 @@ __all__ = [
     "ROBUSTNESS",
     "BatchInvariance",
     "CascadeCurve",
+    "Collapse",
     "Collected",
     "CorruptionErrors",
     "DetectionScores",
@@ -127,15 +135,19 @@ __all__ = [
     "mean_and_interval",
     "measure_corruptions",
     "names_for",
+    "neural_collapse",
     "nll",
     "oscr",
+    "outside_classes",
     "paired_difference",
     "per_class_accuracy",
     "predict",
+    "predicted_cosine",
     "real_accuracy",
     "real_correct",
     "real_difference",
     "risk_coverage",
+    "subspace_overlap",
     "tapped",
     "threshold_at",
     "threshold_transfer",
