@@ -1,4 +1,4 @@
-"""The experiments as a list of cells, most decisive first; each one is a file in results/cells."""
+"""Cells, and those about accuracy and speed, most decisive first; each one is a file in results/cells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["free", "tune", "speed"]
+Kind = Literal["free", "tune", "speed", "detect", "stale", "trust"]
 
 SEEDS = (0, 1, 2)
 TUNE_IMAGES, TUNE_SHARE = 15_000, 0.4
@@ -18,7 +18,9 @@ class Cell:
     """One measurement of one reference with one reduction.
 
     ``free`` evaluates without re-training, ``tune`` re-trains first and evaluates then, ``speed``
-    times the reduced model against the unreduced one.
+    times the reduced model against the unreduced one. ``detect`` also measures what the model makes
+    of images of none of its classes, ``stale`` with scores that were fitted before the reduction,
+    ``trust`` after a re-training.
     """
 
     reference: str
@@ -29,18 +31,23 @@ class Cell:
     reducer: dict[str, Any] | None = None
     """``name`` and settings; None leaves the model as it is"""
     recipe: dict[str, Any] = field(default_factory=dict)
-    """changes to the preset "small" (tune only)"""
+    """changes to the preset "small" (tune and trust)"""
     seed: int = 0
 
     @property
     def id(self) -> str:
         """Name of the cell, and path of its file below results/cells."""
-        seed = f"/seed{self.seed}" if self.kind == "tune" else ""
+        seed = f"/seed{self.seed}" if self.trained else ""
         return f"{self.reference}/{self.kind}/{self.label}{seed}"
 
     @property
+    def trained(self) -> bool:
+        """Whether a re-training comes first."""
+        return self.kind in ("tune", "trust")
+
+    @property
     def data(self) -> str:
-        """Data set: "fashion" or "cifar10"."""
+        """Data set: "fashion", "cifar10" or "tin100"."""
         return self.reference.partition("/")[0]
 
 
@@ -128,7 +135,7 @@ KTH, SHUFFLE = (3, 5, 7, 14), (0.1, 0.3, 0.5, 0.7)
 METRICS, DISTANCES, MODES = ("b", "c", "delta", "tokens"), ("l1", "l2"), ("mean", "max", "min")
 
 
-def _fashion() -> Iterator[Cell]:
+def fashion_cells() -> Iterator[Cell]:
     vim, vit = Host("fashion/vim_w64"), Host("fashion/vit_w64", metric="k")
     yield from vim.ratios(FASHION_RS)
     yield from vit.ratios(FASHION_RS)
@@ -187,7 +194,7 @@ def _smaller(data: str, widths: tuple[int, ...]) -> Iterator[Cell]:
         yield from host.tune("r0", seeds=(0,))
 
 
-def _cifar() -> Iterator[Cell]:
+def cifar_cells() -> Iterator[Cell]:
     vim, vit = Host("cifar10/vim_w96"), Host("cifar10/vit_w96", metric="k")
     yield from vim.ratios(CIFAR_RS)
     yield from vit.ratios(CIFAR_RS)
@@ -206,8 +213,3 @@ def _cifar() -> Iterator[Cell]:
     yield from vim.tuned((3,))
     yield from vim.tune("prune_most_r5", informative(5))
     yield from _smaller("cifar10", (64, 48))
-
-
-def all_cells() -> list[Cell]:
-    """Every cell of the committed results, in the order in which to run them."""
-    return [*_fashion(), *_cifar()]

@@ -16,13 +16,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from experiments.cells import all_cells
 from experiments.charts import build_record
 from experiments.data import ROOT
 from experiments.evidence import Evidence
+from experiments.grid import all_cells
 from experiments.lab import Lab
 from experiments.ledger import CIFAR, FASHION, all_questions
 from experiments.ledger.elsewhere import elsewhere_questions
+from experiments.ledger.outliers import NAME, outlier_questions
 from experiments.store import load_results
 from rmeeto.config import to_dict
 from rmeeto.profiling import published_flops_table
@@ -62,15 +63,17 @@ def tally(claims: Sequence[Claim]) -> str:
 
 def claims_block(claims: Sequence[Claim]) -> str:
     """The main data set's table in the open; folded: the reasons, the other data set, what is open."""
-    elsewhere = {question.id for question in elsewhere_questions()}
-    groups: dict[str, list[Claim]] = {"main": [], "second": [], "elsewhere": []}
+    own = {question.id: "outliers" for question in outlier_questions()}
+    own |= {question.id: "elsewhere" for question in elsewhere_questions()}
+    groups: dict[str, list[Claim]] = {"main": [], "second": [], "outliers": [], "elsewhere": []}
     for claim in claims:
-        second = "second" if claim.id.endswith(CIFAR.key) else "main"
-        groups["elsewhere" if claim.id in elsewhere else second].append(claim)
+        by_data = "second" if claim.id.endswith(CIFAR.key) else "main"
+        groups[own.get(claim.id, by_data)].append(claim)
     table, _, reasons = claims_markdown(groups["main"]).partition("\n\n")
     folded = {
         "How each of these was measured, and what is behind it": reasons,
         f"The same on {CIFAR}: {tally(groups['second'])}": claims_markdown(groups["second"]),
+        f"Images of none of the classes, {NAME}: {tally(groups['outliers'])}": claims_markdown(groups["outliers"]),
         f"Without ImageNet, Kinetics and GPUs: {tally(groups['elsewhere'])}, with the commands that would verify":
             claims_markdown(groups["elsewhere"]),
     }  # fmt: skip

@@ -33,12 +33,17 @@ def estimate(cell: Cell, lab: Lab) -> float:
     if cell.kind == "speed":
         return OVERHEAD + _timing(forward * (1 + share), lab)
     testing = TEST_IMAGES * forward * share
-    if cell.kind == "free":
+    if cell.kind in ("detect", "stale", "trust"):
+        testing *= 2  # OOD sets, and what scores are fitted on
+    if not cell.trained:
         return OVERHEAD + testing
     recipe = recipe_of(cell, lab)
     epochs = recipe.epochs or 0
     taught = min(epochs, recipe.views or epochs)  # epochs in which the teacher runs
-    training = TUNE_IMAGES * recipe.data_fraction * (epochs * train * share + taught * forward)
+    if recipe.distill_weight == 0:
+        taught = 0
+    seen = epochs * (1 if recipe.trust is None else 2)  # as many outliers as images
+    training = TUNE_IMAGES * recipe.data_fraction * (seen * train * share + taught * forward)
     validating = 2 * math.ceil(epochs) * VALIDATION_IMAGES * forward * share  # last and averaged
     return OVERHEAD + training + validating + testing
 

@@ -12,6 +12,7 @@ from rmeeto.data import cache as in_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RMEETO_DATA", ROOT.parent / "shared" / "data"))
+FOLDERS = {"tin100": "tin100_32"}
 VALIDATION = 5000
 
 
@@ -26,18 +27,38 @@ class Splits:
 
 @cache
 def splits(name: str) -> Splits:
-    """Splits of "fashion" or "cifar10"; validation is 5,000 training images, the same for everything."""
+    """Splits of "fashion", "cifar10" or "tin100"; validation is 5,000 training images, always the same."""
     if name == "fashion":
         train, validation = hold_out_last(
             open_source(f"idx:{DATA / 'fashion_mnist'}", "train"), VALIDATION
         )
         return Splits(train, validation, open_source(f"idx:{DATA / 'fashion_mnist'}", "test"))
-    train, validation = split_validation(
-        in_memory(open_source(f"npz:{DATA / name}", "train")), VALIDATION, seed=0
-    )
-    return Splits(train, validation, in_memory(open_source(f"npz:{DATA / name}", "test")))
+    folder = DATA / FOLDERS.get(name, name)
+    train, validation = split_validation(_npz(folder, "train"), VALIDATION, seed=0)
+    return Splits(train, validation, _npz(folder, "val" if name == "tin100" else "test"))
+
+
+def _npz(folder: Path, split: str) -> ImageSource:
+    return in_memory(open_source(f"npz:{folder}", split))
 
 
 def part(source: ImageSource, images: int | None) -> ImageSource:
     """A class-balanced part of the training images; None for all."""
     return source if images is None else take(source, images, seed=0)
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Images of none of a data set's classes: to train on, and to test on (never both)."""
+
+    train: ImageSource
+    test: dict[str, ImageSource]
+    """"near: name" or "far: name" → images"""
+
+
+@cache
+def outliers(name: str) -> Outliers:
+    """Of "tin100"; its folder's notes name the pairs, and no class is in two of the sets."""
+    test = {"near: Tiny ImageNet": _npz(DATA / FOLDERS[name], "near_ood")}
+    test |= {f"far: {far}": _npz(DATA / "ood32", far) for far in ("textures", "gtsrb")}
+    return Outliers(_npz(DATA / "aux32", "aux"), test)

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.cells import Cell
 from experiments.data import part
+from experiments.detection import detection, low_level_baselines
 from experiments.lab import Lab
 from experiments.store import Result, identity, pack, recipe_of
 from rmeeto import Preprocessing, reduce_
@@ -61,6 +62,7 @@ def _tune(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> d
     done = retrain(
         model, recipe, train, validation, _run_folder(cell, lab),
         preprocessing=_preprocessing(model), teacher=plain, on_event=_progress(say),
+        outliers=None if recipe.trust is None else lab.outliers(cell.data).train,
     )  # fmt: skip
     kept = ("steps", "epochs", "images", "minutes", "images_per_second", "kept", "ema_accuracy")
     training = {name: getattr(done, name) for name in kept}
@@ -87,7 +89,24 @@ def _speed(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> 
     return {"speed": speed, "data": {"test": test.fingerprint()}}
 
 
-_STEPS = {"free": _free, "tune": _tune, "speed": _speed}
+def _detect(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
+    found = detection(model, lab, cell)
+    if cell.reducer is None:  # a property of the images: once a data set is enough
+        found["low_level"] = low_level_baselines(lab, cell)
+    return {**_accuracy(cell, lab, model), "detection": found}
+
+
+def _stale(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
+    return {**_accuracy(cell, lab, model), "detection": detection(model, lab, cell, plain)}
+
+
+def _trust(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
+    return {**_tune(cell, lab, model, plain, say), "detection": detection(model, lab, cell)}
+
+
+_STEPS = {
+    "free": _free, "tune": _tune, "speed": _speed, "detect": _detect, "stale": _stale, "trust": _trust,
+}  # fmt: skip
 
 
 def _accuracy(cell: Cell, lab: Lab, model: Backbone) -> dict[str, Any]:

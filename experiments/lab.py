@@ -10,7 +10,7 @@ from typing import Any
 
 import rmeeto
 from experiments.cells import TUNE_IMAGES, TUNE_SHARE, Cell
-from experiments.data import ROOT, Splits, splits
+from experiments.data import ROOT, Outliers, Splits, outliers, splits
 from experiments.references import REFERENCES
 from rmeeto.backbones import Backbone
 from rmeeto.data import Subset, open_source
@@ -33,8 +33,12 @@ class Lab:
     """holds the checkpoints of unfinished re-trainings"""
     open: Callable[[str], Splits] = splits
     """data set → its splits"""
+    outliers: Callable[[str], Outliers] = outliers
+    """data set → images of none of its classes"""
     train_images: int | None = TUNE_IMAGES
     validation_images: int | None = VALIDATION_IMAGES
+    fit_images: int | None = 5_000
+    """training images, equally many of each class, that scores are fitted on"""
     recipe: dict[str, Any] = field(default_factory=lambda: dict(RECIPE))
     batch_sizes: tuple[int, ...] = (1, 32, 128)
     stop: Stop = field(default_factory=lambda: Stop(budget_seconds=60.0))
@@ -66,7 +70,8 @@ def smoke_lab(folder: Path, images: int = 20) -> Lab:
     """
     lab = Lab(
         results=folder / "results", runs=folder / "runs", open=lambda name: _demo(images),
-        train_images=None, validation_images=None, batch_sizes=(1, 128),
+        outliers=lambda name: _demo_outliers(images),
+        train_images=None, validation_images=None, fit_images=None, batch_sizes=(1, 128),
         stop=Stop(repeats=3, min_seconds=0.0, budget_seconds=1.0, max_rounds=3),
         recipe={**RECIPE, "max_steps": 1, "batch_size": 4},
     )  # fmt: skip
@@ -83,3 +88,12 @@ def _demo(images: int) -> Splits:
     train, test = open_source("demo", "train"), open_source("demo", "test")
     first, second = (Subset(train, range(i, i + images)) for i in (0, images))
     return Splits(first, second, Subset(test, range(images)))
+
+
+def _demo_outliers(images: int) -> Outliers:
+    train, test = open_source("demo", "train"), open_source("demo", "test")
+    sets = ("near: a", "far: b", "far: c")
+    parts = {
+        name: Subset(test, range(k * images, (k + 1) * images)) for k, name in enumerate(sets, 1)
+    }
+    return Outliers(Subset(train, range(2 * images, 3 * images)), parts)

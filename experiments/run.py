@@ -23,9 +23,10 @@ from experiments import environment
 if __name__ == "__main__":
     environment.settle()  # before torch is loaded
 
-from experiments.cells import Cell, all_cells
+from experiments.cells import Cell
 from experiments.cost import estimate, hours
 from experiments.execute import execute
+from experiments.grid import all_cells
 from experiments.lab import Lab, smoke_lab
 from experiments.store import Result, claimed, state
 

@@ -54,6 +54,8 @@ class Result:
     """steps, wall minutes, images a second, and the validation curve"""
     speed: dict[str, Any] = field(default_factory=dict)
     """a `SpeedResult` without its single times"""
+    detection: dict[str, Any] = field(default_factory=dict)
+    """of detect, stale and trust cells, see `experiments.detection`"""
     minutes: float = 0.0
     """wall time of the whole cell"""
     images_per_second: float = 0.0
@@ -86,14 +88,14 @@ def pack(correct: np.ndarray) -> str:
 
 
 def recipe_of(cell: Cell, lab: Lab) -> Recipe:
-    """The re-training of a tune cell."""
+    """The re-training of a tune or trust cell."""
     return preset("small").changed(**{**lab.recipe, **cell.recipe}, seed=cell.seed)
 
 
 def identity(cell: Cell, lab: Lab, reference: str) -> str:
     """Fingerprint of all that decides the result but the code."""
     training = [_chosen(recipe_of(cell, lab)), lab.train_images, lab.validation_images]
-    return fingerprint([FORMAT, asdict(cell), reference, training if cell.kind == "tune" else None])
+    return fingerprint([FORMAT, asdict(cell), reference, training if cell.trained else None])
 
 
 def _chosen(recipe: Recipe) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from .cost import cost_questions
 from .elsewhere import elsewhere_questions
 from .free import free_questions
 from .hosts import CIFAR, FASHION
+from .outliers import outlier_questions
 from .questions import Finding, Question, Region
 from .tuned import tuned_questions
 
@@ -17,5 +18,5 @@ def all_questions() -> list[Question]:
     return [
         *free_questions(FASHION), *tuned_questions(FASHION), *cost_questions(FASHION),
         *free_questions(CIFAR), *tuned_questions(CIFAR), *cost_questions(CIFAR),
-        *elsewhere_questions(),
+        *outlier_questions(), *elsewhere_questions(),
     ]  # fmt: skip

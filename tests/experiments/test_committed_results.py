@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from experiments.cells import all_cells
 from experiments.claims import BEGIN, END, NOTES, answers, claims_block, with_block, write_flops
 from experiments.evidence import Evidence
+from experiments.grid import all_cells
 from experiments.lab import Lab
 from experiments.ledger import all_questions
 from experiments.store import load_results

@@ -1,10 +1,10 @@
 """Verdicts follow from the cells, whichever way they come out."""
 
 import pytest
-from experiments.cells import all_cells
 from experiments.charts import build_record
 from experiments.claims import answers, claims_block, with_block
 from experiments.evidence import Evidence
+from experiments.grid import all_cells
 from experiments.ledger import CIFAR, FASHION, Finding, Question, Region, all_questions
 
 from rmeeto.evaluation import Interval

@@ -3,12 +3,15 @@
 import pytest
 import torch
 from experiments.cells import Cell
+from experiments.detection import KEPT, NAMES, ranks
 from experiments.evidence import Evidence
 from experiments.lab import smoke_lab
+from experiments.outlier_cells import trained
 from experiments.store import Result, claimed, load_results, state
 
 import rmeeto
 from experiments import environment, run
+from rmeeto.evaluation import auroc
 
 SMALL = "cifar10/vim_w48"  # one training-free cell and one re-training
 KINDS = [
@@ -16,6 +19,9 @@ KINDS = [
     Cell("cifar10/vit_w96", "free", "rmeeto_r4", {"name": "rmeeto", "r": 4, "metric": "k"}),
     Cell("cifar10/vim_w96", "tune", "rmeeto_r5", {"name": "rmeeto", "r": 5}, seed=1),
     Cell("cifar10/vim_w96", "speed", "rmeeto_r5", {"name": "rmeeto", "r": 5}),
+    Cell("tin100/vim_w128", "detect", "unreduced"),
+    Cell("tin100/vim_w128", "stale", "merged", {"name": "rmeeto", "r": 3}),
+    *trained("merged", "energy_sep", (2,)),
 ]
 
 
@@ -35,8 +41,8 @@ def finished(folder):
 def test_every_kind_leaves_its_file(finished):
     results = load_results(finished, KINDS)
     assert set(results) == {cell.id for cell in KINDS}
-    free, vit, tuned, timed = (results[cell.id] for cell in KINDS)
-    for result in (free, vit, tuned):
+    free, vit, tuned, timed, *detected = (results[cell.id] for cell in KINDS)
+    for result in (free, vit, tuned, *detected):
         assert len(result.right) == result.images == 20
         assert result.accuracy.value == pytest.approx(100 * result.right.mean())
     assert free.tokens[-1] == timed.tokens[-1] == 10
@@ -46,6 +52,19 @@ def test_every_kind_leaves_its_file(finished):
     assert [s["batch_size"] for s in timed.speed["speedups"]] == [1, 128]
     assert "seconds" not in timed.speed["timings"][0]
     assert len(timed.speed["machine"]["load"]) == 3
+
+
+def test_detection_is_kept_with_ranks_that_give_the_same_metrics(finished):
+    for cell in KINDS[4:]:
+        kept = Result.load(finished.cell_file(cell)).detection
+        assert list(kept["images"]) == ["id", "near: a", "far: b", "far: c"]
+        assert set(kept["scores"]) == set(NAMES)
+        for name in KEPT:
+            for title, pair in ranks(kept, name).items():
+                said = kept["scores"][name][title]["auroc"][0]
+                assert 100 * auroc(pair.id, pair.ood) == pytest.approx(said, abs=0.01)
+        assert set(kept["geometry"]["sets"]) == set(kept["images"])
+    assert "low_level" in Result.load(finished.cell_file(KINDS[4])).detection
 
 
 def test_results_name_no_path(finished, folder):
@@ -63,7 +82,7 @@ def test_checkpoints_are_cleared_away(finished):
 
 def test_a_second_run_does_nothing(finished, capsys):
     run.run(KINDS, finished)
-    assert capsys.readouterr().out.startswith("0 of 4 cells to run")
+    assert capsys.readouterr().out.startswith("0 of 7 cells to run")
 
 
 def test_an_unchanged_cell_comes_out_equal(finished):
