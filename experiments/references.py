@@ -53,7 +53,6 @@ _FASHION = (
     {**_SHARED, "augment": {**_FLIP, "erasing": 0.25}, "epochs": 2.0, "lr": 1e-3, "min_lr": 1e-5,
      "validate_every": 859},  # as published models were trained; it also softens what merging costs
 )  # fmt: skip
-_AUTO = {"precision": "auto"}  # for those trained since it can be asked for
 _PAD = {"crop": "pad", "hflip": 0.5}
 _CIFAR = (
     {**_SHARED, "half_size": True, "augment": {**_PAD, "pad": 2}, "epochs": 12.0, "lr": 3e-3,
@@ -61,8 +60,18 @@ _CIFAR = (
     {**_SHARED, "augment": {**_PAD, "pad": 4}, "epochs": 7.0, "lr": 1.5e-3, "min_lr": 1e-5,
      "validate_every": 703},
 )  # fmt: skip
+_AUTO = {"precision": "auto"}  # for those trained since it can be asked for
+_OVERLAP = (
+    {**_FASHION[0], **_AUTO}, {**_FASHION[1], **_AUTO, "epochs": 3.0}, {**_FASHION[3], **_AUTO},
+)  # fmt: skip
+_TIN = (
+    {**_CIFAR[0], **_AUTO, "epochs": 7.0}, {**_CIFAR[1], **_AUTO, "epochs": 5.0},
+)  # fmt: skip
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
+    "fashion/vim_overlap": Reference(
+        "fashion", "vim_micro_patch4_stride2_28", {}, _OVERLAP
+    ),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
         "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12},
@@ -78,6 +87,7 @@ REFERENCES = {
     "cifar10/vim_w48": Reference(
         "cifar10", "vim_micro_patch4_32", {"embed_dim": 48}, tuple(s | _AUTO for s in _CIFAR)
     ),
+    "tin100/vim_w128": Reference("tin100", "vim_micro_patch4_32", {"embed_dim": 128}, _TIN),
 }  # fmt: skip
 
 
@@ -117,7 +127,8 @@ def _train_stage(
     sets, overrides = splits(reference.data), dict(reference.overrides)
     if stage.get("half_size"):
         overrides["img_size"] = rmeeto.create_model(reference.model).config.image_hw[0] // 2
-    model = rmeeto.create_model(reference.model, weights, seed=seed, num_classes=10, **overrides)
+    overrides["num_classes"] = len(sets.train.classes)
+    model = rmeeto.create_model(reference.model, weights, seed=seed, **overrides)
     result = retrain(
         model, preset("scratch").changed(**_recipe(stage), seed=seed), sets.train, sets.validation,
         folder, preprocessing=_preprocessing(model), on_event=_say(title),
