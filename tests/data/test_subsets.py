@@ -9,6 +9,7 @@ from rmeeto.data import (
     Subset,
     cache,
     hold_out_last,
+    of_classes,
     split_validation,
     take,
 )
@@ -88,6 +89,25 @@ def test_subset_of_a_subset_is_one_step_deep():
 def test_impossible_indices(indices):
     with pytest.raises(DataError):
         Subset(source(), indices)
+
+
+@pytest.mark.parametrize("positions", [None, [3, 60, 8, 40, 1, 2, 33]])
+def test_some_classes_are_numbered_anew(positions):
+    whole = source() if positions is None else Subset(source(), positions)
+    part = of_classes(whole, ["2", "0"], "two of three")
+    assert (part.name, part.classes) == ("two of three", ["2", "0"])
+    kept = [i for i, label in enumerate(whole.labels) if label != 1]
+    assert len(part) == len(kept)
+    for i, k in enumerate(kept):
+        assert (part.image(i) == whole.image(k)).all()
+        assert part.classes[part.labels[i]] == whole.classes[whole.labels[k]]
+
+
+def test_classes_that_are_not_there():
+    with pytest.raises(DataError, match="x, of 0, 1, 2"):
+        of_classes(source(), ["0", "x"], "part")
+    with pytest.raises(DataError, match="one array"):
+        of_classes(encoded([(2, 2), (3, 3)]), ["a"], "sizes")
 
 
 def encoded(shapes, bad=()):

@@ -1,12 +1,14 @@
-"""`audit --corruptions` and `--perspective`: what is measured, kept, shown and refused."""
+"""`audit --corruptions`, `--perspective` and `--masks`: what is measured, kept, shown and refused."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import rmeeto
-from rmeeto.data import Corrupted, open_source, take
+from rmeeto.data import BACKGROUNDS, BackgroundEdited, Corrupted, Subset, open_source, take
 from rmeeto.errors import (
     ConfigError,
+    DataError,
     RmeetoError,
     ShapeError,
     StaleStatisticsError,
@@ -18,6 +20,7 @@ from rmeeto.workflows import audit_run, options
 from rmeeto.workflows.auditing import corruptions, outputs
 from rmeeto.workflows.auditing.corruptions import open_corruptions
 from rmeeto.workflows.options import CorruptionOptions
+from rmeeto.workflows.setup import part_splits
 from rmeeto.workflows.ui import Silent
 
 QUICK = {"draws": 50, "scores": ("msp",), "corruption_images": 12, "severities": (5, 1)}
@@ -192,3 +195,107 @@ def test_rebuild_hands_the_flags_to_its_audit(data, tmp_path):
     assert any(s.group == "Error against severity, corruptions" for s in record.series)
     more = rmeeto.rebuild(**tiny, audit=True, out=tmp_path / "run", **{**corrupted, "corruptions": ("fog",)})
     assert any(r[0] == "corrupted: fog" for t in more.tables for r in t.rows)
+
+
+def bands(count: int, side: int = 32) -> np.ndarray:
+    """Masks of one white band each, whose height tells the image."""
+    masks = np.zeros((count, side, side), np.uint8)
+    for k in range(count):
+        masks[k, : 1 + k % (side - 2)] = 255
+    return masks
+
+
+def saved(masks: np.ndarray, folder) -> str:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "test.npz", images=masks, labels=np.zeros(len(masks), int))
+    return str(folder)
+
+
+def test_masks_add_a_family_with_lines_table_and_curve(model, data, tmp_path, passes):
+    given = {**QUICK, "data": str(data), "limit": 30, "r": 4, "out": tmp_path / "run"}
+    masks = saved(bands(48), tmp_path / "masks")
+    record = rmeeto.audit(model, **given, masks=masks)
+    assert len(passes) == 2 * (1 + 2 * 4)  # both models: the images, four edits at two severities
+    plain, test = rmeeto.load_model(model), open_source(str(data), "test")
+    images = take(take(test, 30, 0), 12, 0)
+    parts, preprocessing = Subset(open_source(masks, "test"), images.indices), rmeeto.Preprocessing(
+        **plain.config.preprocessing)  # fmt: skip
+    means = []
+    for name in BACKGROUNDS:
+        sets = [BackgroundEdited(images, parts, name, s, 0) for s in (1, 5)]
+        means.append(100 * np.mean([~predict(plain, s, preprocessing).correct() for s in sets]))
+        assert row(record, f"corrupted: {name}")["A"] == pytest.approx(means[-1])
+    assert record.metric("backgrounds_error", "A").value == pytest.approx(np.mean(means))
+    assert record.metric("backgrounds_mce", "A").value == pytest.approx(100)
+    assert record.metric("backgrounds_error", "B − A").low is not None
+    (table,) = [t for t in record.tables if t.title.startswith("Errors under backgrounds (12 images")]
+    named = [f"corrupted: {name}" for name in BACKGROUNDS]
+    assert [r[0] for r in table.rows] == ["clean", *named, "backgrounds average", "relative to A (mCE)"]
+    (a, b) = [s for s in record.series if s.group == "Error against severity, backgrounds"]
+    assert ([a.name, b.name], [p.x for p in b.points]) == (["A", "B"], [0, 1, 5])
+    again = rmeeto.audit(model, **given, masks=masks)
+    assert (again.fingerprint, len(passes)) == (record.fingerprint, 18)
+    other = rmeeto.audit(model, **given, masks=saved(255 - bands(48), tmp_path / "masks"))
+    assert len(passes) == 18 + 2 * 8  # other masks, other images
+    assert other.fingerprint != record.fingerprint
+
+
+def test_masks_are_those_of_the_images_that_were_taken(data, tmp_path):
+    test = open_source(str(data), "test")
+    masks = saved(bands(48), tmp_path / "masks")
+    wanted = CorruptionOptions(("fog",), masks=masks, severities=(5,), corruption_images=7)
+    found = open_corruptions(wanted, take(test, 20, 3), 3)
+    assert found.names == {"corruptions": ["fog"], "backgrounds": [*BACKGROUNDS]}
+    edited, indices = found.cells["background_grey", 5], take(take(test, 20, 3), 7, 3).indices
+    for k, index in enumerate(indices):
+        height = 1 + index % 30
+        np.testing.assert_array_equal(edited.image(k)[:height], test.image(index)[:height])
+        assert np.ptp(edited.image(k)[height:], (0, 1)).max() == 0
+    assert found.seconds > 0
+
+
+@pytest.mark.parametrize(("masks", "words"), [
+    (bands(47), "(?s)asked: a mask for each of the 48 images.*given: 47 in masks/test.*why: .*same order"),
+    (bands(49), "49 in masks/test"),
+    (bands(48, 28), "(?s)32×32 pixels.*28×28"),
+    (bands(48) // 255, "(?s)nothing but black.*128 to 255"),
+    (None, "such file"),
+])  # fmt: skip
+def test_masks_that_do_not_fit_are_refused_before_any_pass(masks, words, model, data, tmp_path, passes):
+    folder = str(tmp_path / "masks") if masks is None else saved(masks, tmp_path / "masks")
+    with pytest.raises(DataError, match=words) as caught:
+        rmeeto.audit(model, data=str(data), out=tmp_path / "run", masks=folder, **QUICK)
+    assert len(str(caught.value).splitlines()) == 3
+    assert not (tmp_path / "run").exists()
+    assert passes == []
+
+
+def test_masks_of_split_off_images_are_those_of_the_whole_set(data, tmp_path):
+    with np.load(data / "test.npz") as found:
+        np.savez(tmp_path / "whole.npz", **found)
+    np.savez(tmp_path / "parts.npz", images=bands(48), labels=np.zeros(48, int))
+    evaluation = part_splits(options.DataOptions(str(tmp_path / "whole.npz"), 0.25), 0).evaluation
+    wanted = CorruptionOptions(masks=str(tmp_path / "parts.npz"), severities=(5,))
+    edited = open_corruptions(wanted, evaluation, 0).cells["background_grey", 5]
+    assert len(edited) == len(evaluation) == 12
+    for k, index in enumerate(evaluation.indices):
+        np.testing.assert_array_equal(edited.image(k)[: 1 + index % 30], evaluation.image(k)[: 1 + index % 30])
+        assert np.ptp(edited.image(k)[1 + index % 30 :], (0, 1)).max() == 0
+
+
+def test_rebuild_checks_masks_of_files_against_the_whole_set_before_it_trains(data, tmp_path):
+    with np.load(data / "test.npz") as found:
+        for k, (image, label) in enumerate(zip(found["images"], found["labels"], strict=True)):
+            folder = tmp_path / "files" / ("train" if k < 30 else "test") / found["classes"][label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / f"{k:02}.png")
+    file = tmp_path / "file"
+    file.touch()
+    given = {"model": "vim_test", "r": 2, "data": str(tmp_path / "files"), "limit": 9, "audit": True,
+             "corruption_images": 6, "out": file}  # fmt: skip
+    with pytest.raises(DataError, match=r"(?s)each of the 18 images.*9 in masks"):
+        rmeeto.rebuild(**given, masks=saved(bands(9), tmp_path / "masks"))
+    with pytest.raises(ConfigError, match="in the way"):  # masks passed; --out is the next to fail
+        rmeeto.rebuild(**given, masks=saved(bands(18), tmp_path / "masks"))
+    with pytest.raises(RmeetoError, match="--audit"):
+        rmeeto.rebuild(**{**given, "audit": False}, masks=str(tmp_path / "masks"))

@@ -1,6 +1,7 @@
 """Image sets, preprocessing, augmentation and batches; knows no model."""
 
 from .augment import AUGMENTS, Augment, RandAugment, get_augment
+from .backgrounds import BACKGROUNDS, BackgroundEdited, masks_of
 from .corruptions import (
     CORRUPTIONS,
     SEVERITIES,
@@ -26,11 +27,12 @@ from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
 from .skipping import SkipReport
 from .sources import ArraySource, EncodedSource, ImageSource
-from .subsets import Subset, cache, hold_out_last, split_validation, take
+from .subsets import Subset, cache, hold_out_last, of_classes, split_validation, take
 from .views import make_views
 
 __all__ = [
     "AUGMENTS",
+    "BACKGROUNDS",
     "CORRUPTIONS",
     "ID_OUTLIERS",
     "IMAGENET_MEAN",
@@ -40,6 +42,7 @@ __all__ = [
     "SOURCES",
     "ArraySource",
     "Augment",
+    "BackgroundEdited",
     "Batch",
     "Corrupted",
     "Corruption",
@@ -70,9 +73,11 @@ __all__ = [
     "jigsaw",
     "low_level",
     "make_views",
+    "masks_of",
     "mix",
     "moebius",
     "noise",
+    "of_classes",
     "open_source",
     "perspective",
     "soft_targets",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -113,6 +113,33 @@ def take(source: ImageSource, size: int | float, seed: int = 0) -> Subset:
     rank, _ = _rank_within_class(source.labels, seed)
     picked = np.lexsort((source.labels, rank))[: _count(source, size)]
     return Subset(source, np.sort(picked), f"{source.name} ({len(picked)} images)")
+
+
+def of_classes(source: ImageSource, classes: Sequence[str], name: str) -> ArraySource:
+    """The images of some classes, which are numbered anew in the order given.
+
+    Args:
+        source: images of one size; decoded if they are not in memory.
+        classes: names, each a class of ``source``.
+        name: of the part.
+
+    Raises:
+        DataError: a class that the source does not have, or images that can't be held in memory.
+    """
+    unknown = [c for c in classes if c not in source.classes]
+    if unknown or not classes:
+        given = f"{', '.join(unknown) or 'none'}, of {', '.join(source.classes)}"
+        raise DataError(f"classes of {source.name}", given, "names are compared letter by letter")
+    held = pixels(cache(source))
+    if held is None:
+        given = f"{source.name}, of several sizes, too large or partly corrupt"
+        raise DataError("images that fit into one array", given, "take the classes from a copy of one size")
+    new = np.full(len(source.classes), -1)
+    new[[source.classes.index(c) for c in classes]] = np.arange(len(classes))
+    labels = new[source.labels]
+    kept = np.flatnonzero(labels >= 0)
+    images, positions = held
+    return ArraySource(images[kept if positions is None else positions[kept]], labels[kept], classes, name)
 
 
 def _count(source: ImageSource, size: int | float) -> int:

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..data import SEVERITIES, Corrupted, ImageSource, Preprocessing, corruption_names
+from ..data import (
+    BACKGROUNDS,
+    SEVERITIES,
+    BackgroundEdited,
+    Corrupted,
+    ImageSource,
+    Preprocessing,
+    corruption_names,
+)
 from ..errors import DataError
 from .predict import predict
 from .robustness import CorruptionErrors
@@ -56,10 +64,29 @@ Cells = Mapping[tuple[str, int], ImageSource]
 
 
 def corrupted_sets(
-    source: ImageSource, names: Sequence[str], severities: Sequence[int], seed: int = 0
+    source: ImageSource,
+    names: Sequence[str],
+    severities: Sequence[int],
+    seed: int = 0,
+    masks: ImageSource | None = None,
 ) -> Cells:
-    """A source under every corruption at every severity (arguments as `measure_corruptions`)."""
-    return {(name, s): Corrupted(source, name, s, seed) for name in names for s in severities}
+    """A source under every corruption at every severity.
+
+    Args:
+        source, severities, seed: as `measure_corruptions`.
+        names: from `CORRUPTIONS`; with ``masks`` from `BACKGROUNDS` too.
+        masks: of the images' foreground, as `BackgroundEdited`.
+
+    Raises:
+        As `Corrupted` and `BackgroundEdited`.
+    """
+
+    def made(name: str, severity: int) -> ImageSource:
+        if masks is not None and name in BACKGROUNDS:
+            return BackgroundEdited(source, masks, name, severity, seed)
+        return Corrupted(source, name, severity, seed)
+
+    return {(name, s): made(name, s) for name in names for s in severities}
 
 
 def gather_errors(

@@ -226,6 +226,8 @@ def _record(
         audit.options.draws,
         to_dict(audit.options.corrupting),
     ]
+    if audit.corruptions and audit.corruptions.masks is not None:
+        kept_with.append(audit.corruptions.masks.fingerprint())
     shown, more = _tables(audit, models, found, [t for part in extra for t in part.tables])
     more += [note for part in extra for note in part.notes]
     return start_record(

@@ -130,15 +130,18 @@ class CorruptionOptions:
     or all. One pass a corruption, severity and model, whose cost is told before it starts."""
     perspective: bool = False
     """Also turn the ID images in perspective, eight ways (Möbius transformations), at the same severities."""
+    masks: str | None = None
+    """Foreground masks of the evaluation images, in any format that --data takes, in the same order and number, white
+    where the thing is: also edit the backgrounds of the ID images, four ways, at the same severities."""
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
-    """Severities of --corruptions and --perspective: 1 (weak) to 5."""
+    """Severities of --corruptions, --perspective and --masks: 1 (weak) to 5."""
     corruption_images: int = 1000
     """ID images, equally many of each class, that are corrupted."""
 
     @property
     def asked(self) -> bool:
         """Whether anything is to be corrupted."""
-        return self.corruptions is not None or self.perspective
+        return self.corruptions is not None or self.perspective or self.masks is not None
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,8 @@ class RebuildOptions:
     """Also audit the rebuilt model against the original (calibration, out-of-distribution detection; see
     `rmeeto audit`), in the folder audit/ and in this report."""
     ood: tuple[str, ...] = ()
-    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions and --perspective need
-    --audit too."""
+    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions, --perspective and
+    --masks need --audit too."""
 
 
 @dataclass(frozen=True)

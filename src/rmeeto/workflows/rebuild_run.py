@@ -26,7 +26,16 @@ from .auditing.corruptions import open_corruptions
 from .folder import RunFolder
 from .options import AuditOptions, CorruptionOptions, RebuildOptions
 from .record import default_out, finish, start_record
-from .setup import Job, Splits, build_recipe, build_reducer, open_model, open_splits, settle
+from .setup import (
+    Job,
+    Splits,
+    build_recipe,
+    build_reducer,
+    open_model,
+    open_splits,
+    part_splits,
+    settle,
+)
 from .training import watch
 from .trust import open_outliers, trusting
 from .ui import Silent, Watcher
@@ -95,7 +104,7 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
         raise ConfigError("corrupted images", "no --audit", reason)
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
-    open_corruptions(options.corrupting, splits.evaluation, options.run.seed)  # fails early
+    _check_corruptions(options, splits)
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
@@ -105,6 +114,14 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
         default_out(options.run, "rebuild"), options, inputs, options.run.resume, ("corrupting",)
     )
     return _Run(options, ui, splits, job, folder, reducer, recipe, outliers, notes)
+
+
+def _check_corruptions(options: RebuildOptions, splits: Splits) -> None:
+    """Let what the audit can't corrupt fail before the training."""
+    corrupting, seed, evaluation = options.corrupting, options.run.seed, splits.evaluation
+    if corrupting.masks is not None:  # images kept in memory do not tell their places in the set
+        evaluation = part_splits(options.data, seed).evaluation
+    open_corruptions(corrupting, evaluation, seed)
 
 
 _TRAINING_STEP = 5.0  # a training image costs about five evaluations: backward pass and teacher
@@ -233,7 +250,7 @@ def _report(
     run_.metrics += measure.speed_metrics(speed, groups)
     run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
     run_.metrics += _size_line(run_)
-    run_.metrics += [m for m in audit.metrics if m.group == CASCADE] if audit else []
+    run_.metrics += _audited(audit) if audit else []
     record = start_record(
         "rebuild", options, folder.fingerprint, metrics=run_.metrics,
         warnings=(*run_.job.warnings, *run_.notes, *_class_warning(run_.recipe, history)),
@@ -244,6 +261,17 @@ def _report(
         timings={"retrain": 60 * history["minutes"], "this_call": time.perf_counter() - began},
     )  # fmt: skip
     return finish(record, folder, run_.ui)
+
+
+_OF_AUDIT = ("ece", *(f"{kind}_auroc@{score}" for kind in ("near", "far") for score in ("msp", "energy")))
+
+
+def _audited(audit: RunRecord) -> list[Metric]:
+    """What of an audit stands beside accuracy and speed; its tables hold the paired changes."""
+    stages = {"A": "baseline", "B": "retrained"}
+    found = [m for m in audit.metrics if m.name in _OF_AUDIT and m.group in stages]
+    cascade = [m for m in audit.metrics if m.group == CASCADE]
+    return [dataclasses.replace(m, group=stages[m.group]) for m in found] + cascade
 
 
 def _class_warning(recipe: Recipe, history: dict[str, Any]) -> list[str]:

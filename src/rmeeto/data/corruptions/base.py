@@ -78,8 +78,7 @@ class Corruption:
         side = min(image.shape[:2])
         small = side < _EDGE
         setting = (self.small if small else self.large)[severity - 1]
-        rng = generator(int(seed), Stream.CORRUPTION, zlib.crc32(self.name.encode()))
-        canvas = Canvas(rng, max(1.0, side / _SMALL) if small else side / _LARGE)
+        canvas = Canvas(draws(self.name, seed), max(1.0, side / _SMALL) if small else side / _LARGE)
         out = self.body(image.astype(np.float64) / 255, setting, canvas)
         return np.rint(np.clip(out, 0, 1) * 255).astype(np.uint8)
 
@@ -170,9 +169,19 @@ def corruption_names(family: str = "common", channels: int = 3) -> list[str]:
     return [e.name for e in entries if e.family == family and (channels > 1 or not e.colour)]
 
 
-def _check(image: NDArray[np.uint8], severity: int, entry: Corruption) -> None:
+def draws(name: str, seed: int) -> np.random.Generator:
+    """Random numbers of one seed for what bears that name; the same at every severity."""
+    return generator(int(seed), Stream.CORRUPTION, zlib.crc32(name.encode()))
+
+
+def check_severity(severity: int) -> None:
+    """Raise a `ConfigError` unless ``severity`` is one of `SEVERITIES`."""
     if severity not in SEVERITIES:
         raise ConfigError("a severity from 1 to 5", repr(severity), "1 is weak, 5 is strong")
+
+
+def _check(image: NDArray[np.uint8], severity: int, entry: Corruption) -> None:
+    check_severity(severity)
     good = image.ndim == 3 and image.shape[-1] in (1, 3) and image.size
     if not good or image.dtype != np.uint8:
         raise ShapeError(

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...config import fingerprint
-from ...errors import ConfigError
 from ..sources import ImageSource
 from ..streams import Stream, seeds
-from .base import CORRUPTIONS, SEVERITIES
+from .base import CORRUPTIONS, check_severity
 
 
 class Corrupted:
@@ -26,8 +25,7 @@ class Corrupted:
     """
 
     def __init__(self, source: ImageSource, name: str, severity: int, seed: int = 0) -> None:
-        if severity not in SEVERITIES:
-            raise ConfigError("a severity from 1 to 5", repr(severity), "1 is weak, 5 is strong")
+        check_severity(severity)
         self.corruption = CORRUPTIONS.get(name)
         self.source, self.severity, self.seed = source, severity, seed
         self.name = f"{source.name} ({name} {severity})"

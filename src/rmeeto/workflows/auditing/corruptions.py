@@ -9,7 +9,17 @@ from functools import partial
 
 import numpy as np
 
-from ...data import CORRUPTIONS, SEVERITIES, ImageSource, cache, corrupt, take
+from ...data import (
+    BACKGROUNDS,
+    CORRUPTIONS,
+    SEVERITIES,
+    ImageSource,
+    available_splits,
+    cache,
+    masks_of,
+    open_source,
+    take,
+)
 from ...errors import ConfigError, ShapeError, unknown_name
 from ...evaluation import (
     CorruptionErrors,
@@ -46,6 +56,8 @@ class Corruptions:
     """Every corruption at every severity."""
     seconds: float
     """What making one image of each cell takes."""
+    masks: ImageSource | None = None
+    """Of the images' foreground, where backgrounds are edited."""
 
     @property
     def about(self) -> str:
@@ -63,6 +75,7 @@ def open_corruptions(
         UnknownNameError: no corruption, or word for several, of that name.
         ConfigError: severities out of 1 to 5, no images, or settings of corruptions without any.
         ShapeError: a corruption that changes colours, for grey images.
+        DataError: masks that can't be read or that don't fit the images.
     """
     usual = CorruptionOptions()
     for flag, name in (
@@ -84,9 +97,17 @@ def open_corruptions(
         raise ConfigError("--corruption-images of 1 or more", given, "1000 is the usual number")
     names = _names(options, evaluation)
     images = take(evaluation, min(options.corruption_images, len(evaluation)), seed)
+    masks = None if options.masks is None else masks_of(images, _open_masks(options.masks))
     every = [name for family in names.values() for name in family]
-    cells = corrupted_sets(images, every, severities, seed)
-    return Corruptions(images, names, severities, cells, _making(images, cells))
+    cells = corrupted_sets(images, every, severities, seed, masks)
+    return Corruptions(images, names, severities, cells, _making(cells), masks)
+
+
+def _open_masks(data: str) -> ImageSource:
+    """Masks of the evaluation images; of all images where those are split off the training images."""
+    found = available_splits(data)
+    split = next((split for split in ("test", "val", "train") if split in found), "test")
+    return open_source(data, split)
 
 
 def _names(options: CorruptionOptions, source: ImageSource) -> dict[str, list[str]]:
@@ -102,18 +123,19 @@ def _names(options: CorruptionOptions, source: ImageSource) -> dict[str, list[st
         found += names_for(source, "perspective")
     turned = [n for n in dict.fromkeys(found) if CORRUPTIONS.get(n).family == "perspective"]
     others = [n for n in dict.fromkeys(found) if n not in turned]
-    return {f: n for f, n in zip(FAMILIES, (others, turned), strict=True) if n}
+    edited = [] if options.masks is None else [*BACKGROUNDS]
+    return {f: n for f, n in zip(FAMILIES, (others, turned, edited), strict=True) if n}
 
 
-def _making(images: ImageSource, cells: Cells) -> float:
-    """Seconds that one image of each cell takes, timed once a corruption."""
-    image, seconds = first_image(images), 0.0
+def _making(cells: Cells) -> float:
+    """Seconds that one image of each cell takes with reading it, timed once a corruption."""
+    seconds = 0.0
     timed: dict[str, float] = {}
-    for name, severity in cells:
+    for (name, _), made in cells.items():
         if name not in timed:
-            corrupt(image, name, severity)  # the first time may load something
+            first_image(made)  # the first time may load something
             began = time.perf_counter()
-            corrupt(image, name, severity)
+            first_image(made)
             timed[name] = time.perf_counter() - began
         seconds += timed[name]
     return seconds

@@ -43,7 +43,7 @@ DETECTION: dict[str, Direction] = {
 """Detection measure → which way is better."""
 
 
-FAMILIES = ("corruptions", "perspective")
+FAMILIES = ("corruptions", "perspective", "backgrounds")
 """What corrupted images are grouped by."""
 
 
