@@ -8,8 +8,9 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench sanitize clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r45.toml --minutes 7.5 \
-	  --r 45 --sites 1, --metric b --curve 15 30 45 60 75 --out runs/demo
+	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r50.toml --minutes 6.5 \
+	  --r 50 --sites 1, --metric b --curve 20 35 50 65 80 --audit --ood near:demo-shirt far:demo-bag \
+	  --out runs/demo
 
 test: $(INSTALLED)
 	$(BIN)/python tools/run_tests.py

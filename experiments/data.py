@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rmeeto.data import ImageSource, hold_out_last, open_source, split_validation, take
+from rmeeto.data import ImageSource, hold_out_last, of_classes, open_source, split_validation, take
 from rmeeto.data import cache as in_memory
+from rmeeto.data.demo import CLASSES, OFFICIAL
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("RMEETO_DATA", ROOT.parent / "shared" / "data"))
@@ -27,15 +28,31 @@ class Splits:
 
 @cache
 def splits(name: str) -> Splits:
-    """Splits of "fashion", "cifar10" or "tin100"; validation is 5,000 training images, always the same."""
+    """Splits of "fashion", "fashion8" (without the demo's unseen classes), "cifar10" or "tin100".
+
+    Validation is 5,000 training images (4,000 without two classes), always the same.
+    """
     if name == "fashion":
-        train, validation = hold_out_last(
-            open_source(f"idx:{DATA / 'fashion_mnist'}", "train"), VALIDATION
+        train, validation = hold_out_last(_fashion("train"), VALIDATION)
+        return Splits(train, validation, _fashion("test"))
+    if name == "fashion8":
+        train, validation = (
+            _known(part) for part in hold_out_last(_fashion("train"), VALIDATION)
         )
-        return Splits(train, validation, open_source(f"idx:{DATA / 'fashion_mnist'}", "test"))
+        return Splits(train, validation, _known(_fashion("test")))
     folder = DATA / FOLDERS.get(name, name)
     train, validation = split_validation(_npz(folder, "train"), VALIDATION, seed=0)
     return Splits(train, validation, _npz(folder, "val" if name == "tin100" else "test"))
+
+
+def _fashion(split: str) -> ImageSource:
+    return open_source(f"idx:{DATA / 'fashion_mnist'}", split)
+
+
+def _known(source: ImageSource) -> ImageSource:
+    """Without the two classes that the demo's model has never seen."""
+    named = [OFFICIAL.index(name) for name in CLASSES]
+    return of_classes(source, [source.classes[k] for k in named], f"{source.name}, eight classes")
 
 
 def _npz(folder: Path, split: str) -> ImageSource:

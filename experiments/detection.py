@@ -29,9 +29,9 @@ from rmeeto.evaluation import (
 )
 from rmeeto.objectives import principal_basis
 from rmeeto.scores import SCORES, Head, Outputs
+from rmeeto.workflows.options import TIER_1
 
-NAMES = ("msp", "max_logit", "energy", "entropy", "gen", "temperature_scaled", "react", "mahalanobis",
-         "relative_mahalanobis", "knn", "vim", "separation")  # fmt: skip
+NAMES = (*TIER_1, "separation")
 KEPT = ("msp", "energy", "separation")
 """Scores of which every image's rank is kept."""
 METRICS = ("auroc", "fpr95_id_positive", "fpr95_ood_positive")

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from experiments.cells import Cell
+from experiments.corrupted import corruption_errors
 from experiments.data import part
 from experiments.detection import detection, low_level_baselines
 from experiments.lab import Lab
+from experiments.outlier_cells import CORRUPTED
 from experiments.store import Result, identity, pack, recipe_of
 from rmeeto import Preprocessing, reduce_
 from rmeeto.backbones import Backbone
@@ -90,10 +92,10 @@ def _speed(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> 
 
 
 def _detect(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
-    found = detection(model, lab, cell)
+    found = {**_accuracy(cell, lab, model), "detection": _detection(cell, lab, model)}
     if cell.reducer is None:  # a property of the images: once a data set is enough
-        found["low_level"] = low_level_baselines(lab, cell)
-    return {**_accuracy(cell, lab, model), "detection": found}
+        found["detection"]["low_level"] = low_level_baselines(lab, cell)
+    return found
 
 
 def _stale(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
@@ -101,7 +103,14 @@ def _stale(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> 
 
 
 def _trust(cell: Cell, lab: Lab, model: Backbone, plain: Backbone, say: Say) -> dict[str, Any]:
-    return {**_tune(cell, lab, model, plain, say), "detection": detection(model, lab, cell)}
+    return {**_tune(cell, lab, model, plain, say), "detection": _detection(cell, lab, model)}
+
+
+def _detection(cell: Cell, lab: Lab, model: Backbone) -> dict[str, Any]:
+    found = detection(model, lab, cell)
+    if cell.label in CORRUPTED:
+        found["corruptions"] = corruption_errors(model, lab, cell)
+    return found
 
 
 _STEPS = {

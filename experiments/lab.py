@@ -13,7 +13,8 @@ from experiments.cells import TUNE_IMAGES, TUNE_SHARE, Cell
 from experiments.data import ROOT, Outliers, Splits, outliers, splits
 from experiments.references import REFERENCES
 from rmeeto.backbones import Backbone
-from rmeeto.data import Subset, open_source
+from rmeeto.data import Subset, open_source, take
+from rmeeto.data.demo import CLASSES
 from rmeeto.profiling import Stop
 
 VALIDATION_IMAGES = 1_000
@@ -39,6 +40,8 @@ class Lab:
     validation_images: int | None = VALIDATION_IMAGES
     fit_images: int | None = 5_000
     """training images, equally many of each class, that scores are fitted on"""
+    corrupted_images: int = 500
+    """test images, equally many of each class, that are corrupted"""
     recipe: dict[str, Any] = field(default_factory=lambda: dict(RECIPE))
     batch_sizes: tuple[int, ...] = (1, 32, 128)
     stop: Stop = field(default_factory=lambda: Stop(budget_seconds=60.0))
@@ -71,14 +74,14 @@ def smoke_lab(folder: Path, images: int = 20) -> Lab:
     lab = Lab(
         results=folder / "results", runs=folder / "runs", open=lambda name: _demo(images),
         outliers=lambda name: _demo_outliers(images),
-        train_images=None, validation_images=None, fit_images=None, batch_sizes=(1, 128),
+        train_images=None, validation_images=None, fit_images=None, corrupted_images=4, batch_sizes=(1, 128),
         stop=Stop(repeats=3, min_seconds=0.0, budget_seconds=1.0, max_rounds=3),
         recipe={**RECIPE, "max_steps": 1, "batch_size": 4},
     )  # fmt: skip
     for name, reference in REFERENCES.items():
         target = lab.results / "references" / name
         if not (target / "training.json").exists():
-            changes = {**reference.overrides, "embed_dim": 16, "num_classes": 10}
+            changes = {**reference.overrides, "embed_dim": 16, "num_classes": len(CLASSES)}
             rmeeto.save_model(rmeeto.create_model(reference.model, **changes), target)
             (target / "training.json").write_text("{}")
     return lab
@@ -86,7 +89,8 @@ def smoke_lab(folder: Path, images: int = 20) -> Lab:
 
 def _demo(images: int) -> Splits:
     train, test = open_source("demo", "train"), open_source("demo", "test")
-    first, second = (Subset(train, range(i, i + images)) for i in (0, images))
+    halves = (Subset(train, range(k, len(train), 2)) for k in (0, 1))
+    first, second = (take(half, images) for half in halves)  # some of every class
     return Splits(first, second, Subset(test, range(images)))
 
 

@@ -69,8 +69,10 @@ _TIN = (
 )  # fmt: skip
 REFERENCES = {
     "fashion/vim_w64": Reference("fashion", "vim_micro_patch2_28", {"embed_dim": 64}, _FASHION),
-    "fashion/vim_overlap": Reference(
-        "fashion", "vim_micro_patch4_stride2_28", {}, _OVERLAP
+    "fashion/vim_overlap": Reference("fashion", "vim_micro_patch4_stride2_28", {}, _OVERLAP),
+    "fashion8/vim_w64": Reference(
+        "fashion8", "vim_micro_patch2_28", {},
+        tuple(stage | _AUTO for stage in (_FASHION[0], _FASHION[1], _FASHION[3])),
     ),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from rmeeto.data import ImageSource, hold_out_last, open_source, take
-from rmeeto.data.demo import PACK, VALIDATION_IMAGES, pack
+from rmeeto.data import ImageSource, Subset, hold_out_last, open_source, take
+from rmeeto.data.demo import OFFICIAL, PACK, UNSEEN, VALIDATION_IMAGES, pack
 
-TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES = 15_000, 1_000, 5_000
+TRAIN_IMAGES, VAL_IMAGES, TEST_IMAGES, UNSEEN_IMAGES = 14_000, 1_000, 5_000, 1_000
 MOST_BYTES = 8_000_000
 
 LICENSE = """\
@@ -53,10 +53,16 @@ def select(folder: Path) -> dict[str, tuple[ImageSource, np.ndarray]]:
     train, test = (open_source(f"idx:{folder}", split) for split in ("train", "test"))
     for_training, validation = hold_out_last(train, VALIDATION_IMAGES)
     return {
-        "train": (train, take(for_training, TRAIN_IMAGES).indices),
-        "val": (train, take(validation, VAL_IMAGES).indices),
-        "test": (test, take(test, TEST_IMAGES).indices),
+        "train": (train, take(_of(for_training, known=True), TRAIN_IMAGES).indices),
+        "val": (train, take(_of(validation, known=True), VAL_IMAGES).indices),
+        "test": (test, take(_of(test, known=True), TEST_IMAGES).indices),
+        "unseen": (test, take(_of(test, known=False), UNSEEN_IMAGES).indices),
     }
+
+
+def _of(source: ImageSource, known: bool) -> Subset:
+    held_out = [OFFICIAL.index(name) for name in UNSEEN]
+    return Subset(source, np.flatnonzero(np.isin(source.labels, held_out) != known))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -1,5 +1,6 @@
 """Made-up results of the experiments, with accuracies that a test chooses."""
 
+import base64
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ def detected(cell: Cell) -> dict:
     return {
         "images": dict.fromkeys(values, 1000),
         "geometry": {"directions": 20, "collapse": {}, "sets": dict.fromkeys(values, place)},
+        "corruptions": {"images": 50, "cells": 45, "wrong": base64.b64encode(bytes([9] * 50)).decode()},
         "ranks": dict.fromkeys(KEPT, pack_ranks(values)),
     }
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from experiments.cells import Cell
+from experiments.corrupted import mean_error
 from experiments.detection import KEPT, NAMES, ranks
 from experiments.evidence import Evidence
 from experiments.lab import smoke_lab
@@ -64,7 +65,10 @@ def test_detection_is_kept_with_ranks_that_give_the_same_metrics(finished):
                 said = kept["scores"][name][title]["auroc"][0]
                 assert 100 * auroc(pair.id, pair.ood) == pytest.approx(said, abs=0.01)
         assert set(kept["geometry"]["sets"]) == set(kept["images"])
-    assert "low_level" in Result.load(finished.cell_file(KINDS[4])).detection
+    plain = Result.load(finished.cell_file(KINDS[4])).detection
+    assert set(plain["low_level"]) == {"sharpness", "brightness", "contrast"}
+    errors = plain["corruptions"]["errors"]
+    assert 100 * mean_error(plain["corruptions"]).value == pytest.approx(sum(errors.values()) / len(errors), abs=0.01)
 
 
 def test_results_name_no_path(finished, folder):

@@ -121,6 +121,16 @@ def test_headline_admits_noise_in_accuracy(low, high, words):
     assert plain(headline(record)) == words
 
 
+def test_headline_of_what_was_never_seen():
+    values = {("near", "baseline"): 81.0, ("near", "retrained"): 80.26, ("far", "baseline"): 95.0}
+    seen = [Metric(f"{kind}_auroc@energy", v, "%", group=stage) for (kind, stage), v in values.items()]
+    record = stages(80, None, 79)
+    record = dataclasses.replace(record, metrics=(*record.metrics, *seen))
+    assert plain(headline(record)) == (
+        "Lost 1.0 points; unknown images found (AUROC by energy): near 81.0 → 80.3 %."
+    )
+
+
 def test_headline_admits_noise_in_speed():
     record = RunRecord("bench", metrics=[Metric("speedup@8", 1.04, "×", low=0.97, high=1.1)])
     assert headline(record) == "No measurable change of speed at batch 8."

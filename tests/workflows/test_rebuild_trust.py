@@ -8,6 +8,7 @@ import pytest
 import rmeeto
 from rmeeto.data import ArraySource, DerivedOutliers, open_source
 from rmeeto.errors import ConfigError
+from rmeeto.reporting import render_text
 
 TINY = {
     "model": "vim_test", "r": 2, "max_steps": 3, "train_batch_size": 8, "curve": (), "curve_images": 0,
@@ -89,5 +90,9 @@ def test_a_rebuild_can_end_with_an_audit(data, tmp_path):
     assert [t.title for t in record.tables] == [t["title"] for t in audit["tables"]]
     assert audit["config"]["ood"] == ["far:demo"]
     assert (tmp_path / "report.html").stat().st_size > 10_000
+    sides = {m["group"]: m["value"] for m in audit["metrics"] if m["name"] == "far_auroc@energy"}
+    for stage, side in (("baseline", "A"), ("retrained", "B")):
+        assert record.metric("far_auroc@energy", stage).value == sides[side]
+    assert "unknown images found" in render_text(record)
     with pytest.raises(ConfigError, match="--audit"):
         rmeeto.rebuild(**TINY, data=str(data), ood=("far:demo",), out=tmp_path / "no")

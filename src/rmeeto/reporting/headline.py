@@ -13,7 +13,7 @@ def headline(record: RunRecord) -> str:
     if record.headline:
         return record.headline
     told = ", ".join(filter(None, (_merged(record), *_accuracy(record))))
-    text = "; ".join(filter(None, (told, _speed(record))))
+    text = "; ".join(filter(None, (told, _speed(record), _unknown(record))))
     return f"{text[0].upper()}{text[1:]}." if text else f"Results of rmeeto {record.command}."
 
 
@@ -83,6 +83,19 @@ def _speed(record: RunRecord) -> str:
         return f"no measurable change of speed at batch {batch}"
     word = "faster" if ratio >= 1 else "slower"
     return f"{number(max(ratio, 1 / ratio), 2)}× {word} at batch {batch}"
+
+
+def _unknown(record: RunRecord) -> str:
+    """How well images of no known class are told apart, before and after."""
+    pairs = {
+        kind: [_value(record, f"{kind}_auroc@energy", stage) for stage in ("baseline", "retrained")]
+        for kind in ("near", "far")
+    }
+    told = [
+        f"{kind} {number(a, 1)} → {number(b, 1)}{THIN}%"
+        for kind, (a, b) in pairs.items() if a is not None and b is not None
+    ]  # fmt: skip
+    return f"unknown images found (AUROC by energy): {', '.join(told)}" if told else ""
 
 
 def _value(record: RunRecord, name: str, group: str) -> float | None:
