@@ -232,6 +232,9 @@ def test_refuses_what_does_not_fit():
             BackgroundEdited(source, square(count), "background_grey", 1)
     with pytest.raises(DataError, match=r"(?s)16×16 pixels.*12×12: masks\[2\].*size"):
         BackgroundEdited(source, square(6, 12), "background_grey", 1).image(2)
+    narrow = ArraySource(square(6).images[:, :, :9], np.zeros(6, int))
+    with pytest.raises(DataError, match="given: 16×9"):
+        BackgroundEdited(source, narrow, "background_grey", 1).image(0)
     with pytest.raises(DataError, match="one, in made"):
         BackgroundEdited(pictures(1), square(1), "background_swap", 1)
 

@@ -41,6 +41,8 @@ MEASURES = {
     "corruptions_mce": ("Robustness", "Error under corruptions, relative to A (mCE)"),
     "perspective_error": ("Robustness", "Error under perspective, mean"),
     "perspective_mce": ("Robustness", "Error under perspective, relative to A"),
+    "backgrounds_error": ("Robustness", "Error under edited backgrounds, mean"),
+    "backgrounds_mce": ("Robustness", "Error under edited backgrounds, relative to A"),
     "cascade_top1": ("Cascade", "Top-1, cascade"),
     "cascade_top1_a": ("Cascade", "Top-1, A alone"),
     "cascade_top1_b": ("Cascade", "Top-1, B alone"),

@@ -84,7 +84,7 @@ def open_corruptions(
     ):
         given = getattr(options, name)
         if not options.asked and given != getattr(usual, name):
-            reason = "it belongs to --corruptions and --perspective; add one of them"
+            reason = "it belongs to --corruptions, --perspective and --masks; add one of them"
             raise ConfigError(flag, str(given), reason)
     if not options.asked:
         return None
