@@ -26,19 +26,26 @@ def _outliers(**terms: Any) -> dict[str, Any]:
     return {"distill_weight": 0.0, "trust": {**_NOTHING, **terms}}
 
 
+_MEAN: dict[str, Any] = {"separation_weight": 1.0, "clustering_weight": 1.0}
+"""The paper's weights on the mean over classes that its text has; its CIFAR tables were made with the sum."""
+
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "oe": _outliers(),
-    "oe_sep_clu": _outliers(separation_weight=1.0, reduction="sum", clustering_weight=1.0),
+    "oe_sep_clu_mean": _outliers(**_MEAN),
+    "oe_sep_clu_mean10": _outliers(**{**_MEAN, "separation_weight": 10.0}),
+    "oe_sep_clu": _outliers(**_MEAN, reduction="sum"),
     "ce": {"distill_weight": 0.0},
     "distil": {},
-    "energy_sep": _outliers(exposure_weight=0.0, energy_weight=0.1, separation_weight=1.0, reduction="sum"),
-    "oe_sep": _outliers(separation_weight=1.0, reduction="sum"),
+    "energy_sep": _outliers(exposure_weight=0.0, energy_weight=0.1, separation_weight=1.0),
+    "oe_sep": _outliers(separation_weight=1.0),
     "oe_clu": _outliers(clustering_weight=1.0),
-    "oe_sep_clu_mean": _outliers(separation_weight=1.0, clustering_weight=1.0),
     "trust": {"trust": {}},
 }
-"""Name → changes to `SHORT`. OE and those from it are the paper's: no distillation. The CIFAR tables of
-the paper were made with the sum over classes; "trust" is what ``rmeeto rebuild --trust`` does."""
+"""Name → changes to `SHORT`. OE and those from it are the paper's: no distillation. "trust" is what
+``rmeeto rebuild --trust`` does."""
+PAPER = "oe_sep_clu_mean"
+"""The objective that stands for the paper's. Its sum over 100 classes, a hundred times this weight, drives the
+features of ID images out of the subspace too: the cell of "oe_sep_clu" ends at chance."""
 
 
 def trained(reducer: str, objective: str, seeds: tuple[int, ...] = SEEDS) -> list[Cell]:
@@ -55,17 +62,19 @@ def outlier_cells() -> Iterator[Cell]:
     yield Cell(HOST, "stale", "merged", REDUCERS["merged"])
     yield Cell(HOST, "stale", "pruned", REDUCERS["pruned"])
     for seed in SEEDS:
-        for objective in ("oe", "oe_sep_clu"):
+        for objective in ("oe", PAPER):
             yield from trained("unreduced", objective, (seed,))
+    for objective in ("oe_sep_clu", "oe_sep_clu_mean10"):
+        yield from trained("unreduced", objective, SEEDS[:1])
     yield from trained("merged", "trust")
     yield Cell(HOST, "speed", "merged", REDUCERS["merged"])
-    for objective in ("oe_sep", "oe_clu", "oe_sep_clu_mean"):
+    for objective in ("oe_sep", "oe_clu"):
         yield from trained("unreduced", objective, SEEDS[:1])
     yield from trained("unreduced", "ce", SEEDS[:1])
     for reducer in ("merged", "pruned"):
-        for objective in ("ce", "distil", "oe", "oe_sep_clu", "energy_sep"):
+        for objective in ("ce", "distil", "oe", PAPER, "energy_sep"):
             yield from trained(reducer, objective)
     for objective in ("ce", "distil", "energy_sep"):
         yield from trained("unreduced", objective, SEEDS[1:] if objective == "ce" else SEEDS)
-    for objective in ("oe_sep", "oe_clu", "oe_sep_clu_mean"):
+    for objective in ("oe_sep", "oe_clu"):
         yield from trained("unreduced", objective, SEEDS[1:])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from experiments.corrupted import mean_error
 from experiments.detected import changes, far, over_seeds, paired, place
 from experiments.evidence import Evidence, difference
-from experiments.outlier_cells import HOST
+from experiments.outlier_cells import HOST, PAPER
 from experiments.store import Result
 
 from .cost import speedup
@@ -16,7 +16,7 @@ from .questions import Finding, Question, Region
 NAME = "Tiny ImageNet, 100 classes"
 _PAPER = "arXiv 2405.17816"
 _FPR = "fpr95_id_positive"
-_FIRST = (f"{HOST}/trust/unreduced_oe/", f"{HOST}/trust/unreduced_oe_sep_clu/")
+_FIRST = (f"{HOST}/trust/unreduced_oe/", f"{HOST}/trust/unreduced_{PAPER}/")
 
 
 def outlier_questions() -> Iterator[Question]:
@@ -52,7 +52,7 @@ def _subspaces() -> Iterator[Question]:
         return _cosines(evidence, "oe")
 
     def moved(evidence: Evidence) -> Finding:
-        return _cosines(evidence, "oe_sep_clu")
+        return _cosines(evidence, PAPER)
 
     yield Question(
         "ood-mixes", f"Features of OOD images mix with those of ID images ({NAME})", f"{_PAPER}, fig. 1",
@@ -88,7 +88,7 @@ def _cosines(evidence: Evidence, objective: str) -> Finding:
 
 def _gain() -> Iterator[Question]:
     def fpr(evidence: Evidence) -> Finding:
-        oe, sep = _runs(evidence, "oe"), _runs(evidence, "oe_sep_clu")
+        oe, sep = _runs(evidence, "oe"), _runs(evidence, PAPER)
         # The paper reads OE by the largest softmax, and its own loss by its own score.
         pairs = {"paper": ("msp", "separation"), "msp": ("msp", "msp"), "energy": ("energy", "energy")}
         each = {name: changes(oe, sep, scores) for name, scores in pairs.items()}
@@ -102,7 +102,7 @@ def _gain() -> Iterator[Question]:
         return Finding(over_seeds(each["paper"]), facts, details=details)
 
     def accuracy(evidence: Evidence) -> Finding:
-        oe, sep = _runs(evidence, "oe"), _runs(evidence, "oe_sep_clu")
+        oe, sep = _runs(evidence, "oe"), _runs(evidence, PAPER)
         rows = [[run.right for run in runs] for runs in (sep, oe)]
         shown = [" / ".join(f"{100 * right.mean():.1f}" for right in row) for row in rows]
         return Finding(difference(*rows), f"Top-1 with Sep and Clu {shown[0]}, with OE alone {shown[1]}")
@@ -129,7 +129,7 @@ def _parts() -> Iterator[Question]:
         return find
 
     def score(evidence: Evidence) -> Finding:
-        runs = _runs(evidence, "oe_sep_clu")
+        runs = _runs(evidence, PAPER)
         found = changes(runs, runs, ("msp", "separation"))
         return Finding(over_seeds(found), f"By MSP {_mean(far(runs, ['msp'] * 3, _FPR)):.1f} %")
 
