@@ -77,11 +77,11 @@ REFERENCES = {
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
         "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12},
-        (_FASHION[0], _FASHION[1] | _AUTO, _FASHION[3] | _AUTO),
+        tuple(stage | _AUTO for stage in (_FASHION[0], _FASHION[1], _FASHION[3])),
     ),
     "cifar10/vit_w96": Reference(
         "cifar10", "vit_micro_patch4_32", {"embed_dim": 96, "depth": 12},
-        (_CIFAR[0], _CIFAR[1] | _AUTO),
+        tuple(s | _AUTO for s in _CIFAR),
     ),
     "cifar10/vim_w64": Reference(
         "cifar10", "vim_micro_patch4_32", {"embed_dim": 64}, tuple(s | _AUTO for s in _CIFAR)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rmeeto import RMeeTo, create_model, reduce_
+from rmeeto.backbones.vit import attend
 
 
 @pytest.fixture
@@ -99,3 +100,19 @@ def test_sites_lie_between_attention_and_mlp(model):
     assert model.sites == (1, 3, 5, 7)
     names = [block.__name__ for block in model.block_list()]
     assert names == ["attend", "feed"] * 4
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 65])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_attention_in_half_precision_is_the_same_with_and_without_a_gradient(tokens, weighted):
+    draw = torch.Generator().manual_seed(0)
+    exact = [torch.randn(2, 3, tokens, 8, generator=draw, dtype=torch.float64) for _ in range(4)]
+    bias = torch.arange(1.0, tokens + 1, dtype=torch.float64).log().expand(2, 1, 1, tokens) if weighted else None
+    found = []
+    for dtype in (torch.float64, torch.bfloat16):  # the fused way and the plain products
+        q, k, v = (x.to(dtype).requires_grad_() for x in exact[:3])
+        mixed = attend(q, k, v, None if bias is None else bias.to(dtype))
+        mixed.backward(exact[3].to(dtype))
+        found.append([x.double() for x in (mixed.detach(), q.grad, k.grad, v.grad)])
+    for wanted, got in zip(*found, strict=True):
+        assert (wanted - got).abs().max() <= 0.03 * max(1.0, float(wanted.abs().max()))

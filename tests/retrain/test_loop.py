@@ -317,10 +317,13 @@ def test_what_does_not_fit_is_refused(tmp_path):
         train(Toy(), tmp_path, RECIPE.changed(augment={"crop": "sideways"}))
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_auto_is_bf16_where_the_cpu_has_matrix_units(tmp_path, monkeypatch, amx, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx}, raising=False)
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "fp32")],
+)
+def test_auto_is_bf16_where_the_cpu_multiplies_it(tmp_path, monkeypatch, units, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units, raising=False)
     model = Watches()
     result = train(model, tmp_path, RECIPE.changed(max_steps=2, precision="auto"))
     assert result.precision == expected
-    assert model.seen == {torch.bfloat16 if amx else torch.float32}
+    assert model.seen == {torch.bfloat16 if expected == "bf16" else torch.float32}

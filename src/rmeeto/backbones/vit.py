@@ -61,6 +61,19 @@ class LayerNorm(nn.LayerNorm):
         return normed.to(compute_dtype(self.weight))
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """softmax(QKᵀ/√d + bias) V of (B, heads, N, d), bias (B, 1, 1, N) or None.
+
+    On a CPU in half precision, where a gradient is wanted, by plain products: torch's fused backward
+    takes several times as long there, at the lengths and widths of heads that we train.
+    """
+    if q.device.type != "cpu" or q.dtype not in (torch.bfloat16, torch.float16) or not q.requires_grad:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    with torch.autocast("cpu", enabled=False):  # which would keep the weights in fp32: twice the traffic
+        return torch.softmax(scores if bias is None else scores + bias, -1) @ v
+
+
 class Attention(nn.Module):
     """softmax(QKᵀ/√d + log size) V over all tokens, in heads.
 
@@ -86,7 +99,7 @@ class Attention(nn.Module):
         """Mix (B, N, C) tokens of (B, N) sizes; taps "q", "k", "v" are (B, N, d) head means."""
         q, k, v = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         bias = size.log().to(q.dtype)[:, None, None] if self.proportional else None
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        mixed = attend(q, k, v, bias)
         features = {"q": q, "k": k, "v": v}
         left = {name: value.mean(1) for name, value in features.items() if name in taps}
         return self.proj(mixed.transpose(1, 2).flatten(2)), left

@@ -10,12 +10,12 @@ import torch
 def resolve(device: torch.device, precision: str) -> str:
     """ "fp32" or "bf16"; "auto" is bf16 where matrix products in it are faster than in fp32.
 
-    That is on GPUs that have it and on CPUs with matrix units (AMX); elsewhere bf16 is emulated or
-    gains nothing.
+    That is on GPUs that have it and on CPUs with instructions for its products (AMX, AVX512_BF16);
+    elsewhere bf16 is emulated or gains nothing.
     """
     if precision != "auto":
         return precision
-    fast = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _has_amx(device)
+    fast = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _multiplies_bf16(device)
     return "bf16" if fast else "fp32"
 
 
@@ -25,6 +25,6 @@ def compute_type(device: torch.device, precision: str) -> AbstractContextManager
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
-def _has_amx(device: torch.device) -> bool:
+def _multiplies_bf16(device: torch.device) -> bool:
     ask = getattr(torch.cpu, "get_capabilities", dict)  # older releases can't tell: then fp32
-    return device.type == "cpu" and bool(ask().get("amx_bf16", False))
+    return device.type == "cpu" and any(ask().get(unit, False) for unit in ("amx_bf16", "avx512_bf16"))
