@@ -110,7 +110,7 @@ def test_attention_in_half_precision_is_the_same_with_and_without_a_gradient(tok
     bias = torch.arange(1.0, tokens + 1, dtype=torch.float64).log().expand(2, 1, 1, tokens) if weighted else None
     found = []
     for dtype in (torch.float64, torch.bfloat16):  # the fused way and the plain products
-        q, k, v = (x.to(dtype).requires_grad_() for x in exact[:3])
+        q, k, v = (x.to(dtype, copy=True).requires_grad_() for x in exact[:3])
         mixed = attend(q, k, v, None if bias is None else bias.to(dtype))
         mixed.backward(exact[3].to(dtype))
         found.append([x.double() for x in (mixed.detach(), q.grad, k.grad, v.grad)])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from fake_host import FakeHost
 
+import rmeeto
 from rmeeto.errors import ConfigError
 from rmeeto.reducers import PruneRandom, PruneRedundant, PruneScore, RMeeTo
 from rmeeto.tokens import Reduction, reduce_, resolve, restore_
@@ -166,3 +167,14 @@ def test_summary_rows_are_layers_also_where_a_layer_is_two_blocks():
 def test_reduction_prints_what_it_does():
     text = repr(reduce_(small(), RMeeTo(r=3)).reduction)
     assert "tokens 21 → 15" in text
+
+
+@pytest.mark.parametrize(("share", "tokens"), [(0.0, 197), (0.3, 182), (1.0, 147)])
+def test_a_scaled_reduction_removes_a_share_and_leaves_the_whole_one_alone(share, tokens):
+    model = rmeeto.create_model("vim_micro_patch2_28", embed_dim=16, depth=3)
+    rmeeto.reduce_(model, rmeeto.RMeeTo(r=50, sites=(1,)))
+    other = model.reduction.scaled(share)
+    assert other.schedule.final == tokens
+    assert other.schedule_for(101).final == 101 - round(share * 50)
+    assert other.taps_for(0) == (model.reduction.wants if share else frozenset())
+    assert model.reduction.schedule.final == 147

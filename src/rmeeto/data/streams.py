@@ -24,6 +24,7 @@ class Stream(IntEnum):
     SPLIT = 8
     OUTLIER = 9
     CORRUPTION = 10
+    ELASTIC = 11
 
 
 def derive(*keys: ArrayLike) -> NDArray[np.uint64]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data import ImageSource, Preprocessing
 from ..data.streams import seeds
+from .elastic import drawn_share
 from .feed import Views
 from .precision import compute_type
 from .progress import OnEvent
@@ -101,7 +102,10 @@ def accumulate_gradients(run: Run, views: Views, others: Views | None = None) ->
         if hasattr(state.model, "seed_drop_path"):
             seed = seeds(recipe.seed, state.step, index, run.world.rank)[0]
             state.model.seed_drop_path(int(seed))  # type: ignore[operator]
-        with compute_type(micro.images.device, recipe.precision):
+        with (
+            compute_type(micro.images.device, recipe.precision),
+            drawn_share(state.model, recipe, state.step, index, run.world.rank),
+        ):
             losses, logits = run.criterion(state.model, micro, outliers, progress)
         (losses["loss"] * share).backward()
         losses["accuracy"] = _accuracy(logits, micro.targets)

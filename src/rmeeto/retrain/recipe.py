@@ -80,6 +80,9 @@ class Recipe:
     """Cap the decay at (1 + t)/(10 + t) in step t, so that short runs have a useful average."""
     drop_path: float | None = None
     """Stochastic depth; none = what the model was built with."""
+    elastic: bool = False
+    """Each step removes a random share of the schedule's tokens, from none to all: the model learns to
+    serve every r up to the schedule's. Validation takes the whole schedule."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """Compute type of the forward pass; weights, moments and average stay fp32. "auto": bf16 on GPUs
     and CPUs whose matrix products it makes faster, else fp32."""

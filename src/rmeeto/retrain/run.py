@@ -11,7 +11,7 @@ from torch import nn
 from ..config import from_dict, to_dict
 from ..data import ImageSource, Preprocessing, SkipReport
 from ..objectives import Objective
-from . import checkpoint, class_bound, progress, trust
+from . import checkpoint, class_bound, elastic, progress, trust
 from .checks import check_classes, set_drop_path
 from .class_bound import ClassBound
 from .criterion import Plain
@@ -46,6 +46,7 @@ class Run:
         check_classes(model, train)
         trust.check(recipe, outliers)
         class_bound.check(recipe, val, teacher)
+        elastic.check(recipe, model)
         set_drop_path(model, recipe.drop_path)
         unreduced = None if recipe.max_class_drop is None else teacher
         if recipe.distill_weight == 0:

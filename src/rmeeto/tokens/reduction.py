@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -36,6 +37,14 @@ class Reduction(nn.Module):
         # In a tuple, lest the model become a submodule of its own part.
         self._host = (host,)
         self._others: dict[int, Schedule] = {}
+        self._share = 1.0
+
+    def scaled(self, share: float) -> Reduction:
+        """This reduction, removing only ``share`` (0 to 1) of the tokens at each site."""
+        other = copy.copy(self)
+        other._share, other._others = share, {}
+        other.schedule = self.schedule.scaled(share)
+        return other
 
     @property
     def wants(self) -> frozenset[str]:
@@ -47,7 +56,8 @@ class Reduction(nn.Module):
         if start == self.schedule.start:
             return self.schedule
         if start not in self._others:
-            self._others[start] = resolve(self.config, self._host[0], start)
+            full = resolve(self.config, self._host[0], start)
+            self._others[start] = full.scaled(self._share)
         return self._others[start]
 
     def taps_for(self, block: int, start: int | None = None) -> frozenset[str]:

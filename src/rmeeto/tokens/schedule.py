@@ -46,6 +46,10 @@ class Schedule:
             tokens -= removals[-1]
         return cls(tuple(removals), start)
 
+    def scaled(self, share: float) -> Schedule:
+        """The schedule that removes ``share`` (0 to 1) of this one's tokens at each site, rounded."""
+        return Schedule(tuple(round(share * r) for r in self.removals), self.start)
+
     def tokens(self) -> tuple[int, ...]:
         """Tokens that each block sees."""
         seen, left = [], self.start
