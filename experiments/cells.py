@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def data(self) -> str:
-        """Data set: "fashion", "cifar10" or "tin100"."""
+        """Data set: "fashion", "fashion8", "cifar10" or "tin100"."""
         return self.reference.partition("/")[0]
 
 
@@ -122,7 +122,7 @@ class Host:
 
 
 FASHION_RS, CIFAR_RS = (5, 10, 11, 15, 20), (1, 2, 3, 4, 5)
-EARLY_RS = {"fashion": (45, 80), "cifar10": (14, 26)}
+EARLY_RS = {"fashion8": (50, 90), "cifar10": (14,)}
 LONG: dict[str, Any] = {
     "data_fraction": 1.0, "epochs": 4.0, "lr": 5e-4, "distill_weight": 16.0, "ema_decay": 0.998,
 }  # fmt: skip
@@ -143,7 +143,8 @@ def fashion_cells() -> Iterator[Cell]:
         yield vim.free(f"prune_most_r{r}", informative(r))
         yield vim.free(f"prune_least_r{r}", informative(r, "least"))
         yield vim.free(f"prune_random_r{r}", {"name": "prune_random", "r": r})
-    yield from vim.early(EARLY_RS["fashion"], **LONG, **FLIPS)
+    for r in (45, 80):
+        yield vim.free(f"early_r{r}", early(r))
     yield from vim.tuned((20, 11))
     yield from vim.tune("r0")
     yield vim.free("unordered_r11", merge(11, ordered=False))
@@ -161,6 +162,16 @@ def fashion_cells() -> Iterator[Cell]:
     yield from _fashion_lengths(vim)
     yield from vim.tune("kth7_r11", merge(11, kth=7))
     yield from (vit.speed(r) for r in (5, 11, 15, 20))
+
+
+def fashion8_cells() -> Iterator[Cell]:
+    """The demo's model, trained elastically, and the one that it was made from."""
+    plain, elastic = Host("fashion8/vim_w64"), Host("fashion8/vim_elastic")
+    for host in (plain, elastic):
+        yield host.free("r0")
+    yield from elastic.early(EARLY_RS["fashion8"], **LONG, **FLIPS)
+    for r in EARLY_RS["fashion8"]:
+        yield plain.free(f"early_r{r}", early(r))
 
 
 def _fashion_ablations(vim: Host) -> Iterator[Cell]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.evidence import Evidence, measure
-from experiments.ledger import CIFAR, FASHION
+from experiments.ledger import CIFAR, ELASTIC, FASHION
 from experiments.ledger.cost import points
-from experiments.ledger.hosts import DataSet
+from experiments.ledger.hosts import DataSet, Timed
 from experiments.store import Result
 from rmeeto.reporting import Claim, Point, RunRecord, Series, Table, Verdict
 
@@ -24,14 +24,17 @@ def build_record(evidence: Evidence, claims: Sequence[Claim]) -> RunRecord:
         created=results[-1].created if results else "",
         machine=results[-1].machine if results else {},
         verdicts=tuple(Verdict(c.claim, c.verdict, c.explanation) for c in claims),
-        series=tuple(s for data in (FASHION, CIFAR) for s in _series(evidence, data)),
+        series=(
+            *(line for data in (FASHION, CIFAR) for line in _curves(evidence, data)),
+            *(cloud for data in (FASHION, ELASTIC, CIFAR) for cloud in _against_speed(evidence, data)),
+        ),
         tables=(_table(evidence),) if results else (),
         timings={"all cells": 60 * sum(r.minutes for r in results)} if results else {},
         headline=f"{held} of {tested} tested claims hold, from {len(results)} measured cells.",
     )
 
 
-def _series(evidence: Evidence, data: DataSet) -> list[Series]:
+def _curves(evidence: Evidence, data: DataSet) -> list[Series]:
     group, x = f"{data}: accuracy against r", "r (tokens removed at each site)"
     lines = []
     for host, name in ((data.vim, "Vim"), (data.vit, "ViT")):
@@ -39,12 +42,16 @@ def _series(evidence: Evidence, data: DataSet) -> list[Series]:
             for kind, how in (("free", ""), ("tune", ", re-trained")):
                 found = _curve(evidence, host, kind, method)
                 lines.append(Series(f"{name} {word}{how}", x, "top-1 (%)", found, "line", group))
+    return [line for line in lines if line.points]
+
+
+def _against_speed(evidence: Evidence, data: Timed) -> list[Series]:
     timed = tuple(
         Point(x, y, label=label) for x, y, label in points(evidence, data.vim, data.fast)
     )
-    speed = Series("Vim merged, re-trained", "speed-up at batch 128, measured (×)", "top-1 (%)", timed,
+    cloud = Series("Vim merged, re-trained", "speed-up at batch 128, measured (×)", "top-1 (%)", timed,
                    "scatter", f"{data}: accuracy against measured speed")  # fmt: skip
-    return [line for line in (*lines, speed) if line.points]
+    return [cloud] if timed else []
 
 
 def _curve(evidence: Evidence, host: str, kind: str, method: str) -> tuple[Point, ...]:

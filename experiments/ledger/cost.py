@@ -11,7 +11,7 @@ from experiments.evidence import Evidence, MissingCellsError, difference, mean
 from rmeeto.evaluation import Interval
 from rmeeto.profiling import paired_gain, published_flops_table
 
-from .hosts import FASHION, DataSet
+from .hosts import FASHION, DataSet, Timed
 from .questions import Finding, Question, Region
 from .words import rounded
 
@@ -30,7 +30,7 @@ BEST_GPU = {5: 0.93, 11: 1.17, 20: 1.48}
 
 def cost_questions(data: DataSet) -> Iterator[Question]:
     """Questions to the speed cells, and with them to the re-trained ones."""
-    yield from _faster(data)
+    yield from faster_questions(data)
     if data.smaller:
         yield _size_line(data)
     if data is FASHION:
@@ -48,7 +48,8 @@ def speedup(evidence: Evidence, host: str, label: str, batch: int = BATCH) -> In
     return Interval(chosen["value"], chosen["low"], chosen["high"], "×")
 
 
-def _faster(data: DataSet) -> Iterator[Question]:
+def faster_questions(data: Timed) -> Iterator[Question]:
+    """Is there a setting that is as fast and as accurate as the paper's?"""
     only = (f"{data.vim}/free/r0", *(f"{data.vim}/tune/{x}" for x in data.fast), f"{data.vim}/speed")
     for wanted, source in ((1.2, "abstract (Vim-S: 1.2× at −1.3)"), (1.5, "abstract (up to 1.5×)")):
         yield Question(
@@ -59,7 +60,7 @@ def _faster(data: DataSet) -> Iterator[Question]:
         )  # fmt: skip
 
 
-def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
+def _within_drop(data: Timed) -> Callable[[Evidence], Finding]:
     def find(evidence: Evidence) -> Finding:
         base, told, good = evidence.free(data.vim, "r0"), [], []
         for label in data.fast:
@@ -80,7 +81,7 @@ def _within_drop(data: DataSet) -> Callable[[Evidence], Finding]:
     return find
 
 
-def _ceilings(evidence: Evidence, data: DataSet) -> str:
+def _ceilings(evidence: Evidence, data: Timed) -> str:
     told = []
     for label in data.fast:
         (cell,) = evidence.cells(f"{data.vim}/speed/{label}")
@@ -100,7 +101,7 @@ def _by_batch(evidence: Evidence, host: str, label: str) -> dict[str, list[float
     }
 
 
-def _load(evidence: Evidence, data: DataSet) -> str:
+def _load(evidence: Evidence, data: Timed) -> str:
     cells = evidence.cells(*(f"{data.vim}/speed/{label}" for label in data.fast))
     loads = [
         x for cell in cells for x in (cell.speed["machine"]["load"][0], cell.speed["load_after"][0])
