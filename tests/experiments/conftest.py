@@ -14,6 +14,7 @@ from experiments.cells import Cell
 from experiments.detection import KEPT, pack_ranks
 from experiments.evidence import Evidence
 from experiments.grid import all_cells
+from experiments.references import REFERENCES
 from experiments.store import Result, pack
 
 IMAGES = 4000
@@ -25,8 +26,8 @@ def made_up(cell: Cell, percent: float, speedup: float = 1.0) -> Result:
     # The same image is easy for everyone, as in reality; seeds differ by a few images.
     luck = np.random.default_rng(cell.seed).normal(0, 0.005, IMAGES)
     right = _DIFFICULTY + luck < percent / 100
-    macs = 1e8 * float(cell.reference.rpartition("w")[2]) / 64
-    share = 1 - 0.02 * (cell.reducer or {}).get("r", 0)
+    macs = 1e8 * REFERENCES[cell.reference].overrides.get("embed_dim", 64) / 64
+    share = 0.98 ** (cell.reducer or {}).get("r", 0)
     machine = {"cpu": "a processor", "cores": 2, "threads": 1, "load": [1.5, 1.0, 1.0]}
     ratio = {"value": speedup, "low": speedup - 0.01, "high": speedup + 0.01}
     timed = [{"label": "reduced", "batch_size": b, "ratio": ratio, "ceiling": 2.0} for b in (1, 32, 128)]
