@@ -20,7 +20,8 @@ def as_in_the_paper(cell) -> float:
     if cell.reference in FASHION.smaller + CIFAR.smaller:
         return 80.0
     base, vit = 90.0, "vit" in cell.reference
-    r = reducer.get("r", 0) * (1 if cell.data == "fashion" else 4)
+    once = "sites" in reducer
+    r = reducer.get("r", 0) * (0.1 if once else 1 if cell.data == "fashion" else 4)
     lost = 0.0004 * r**3.6 / (4 if vit else 1)
     if cell.kind == "tune":
         lost /= 15
@@ -29,7 +30,7 @@ def as_in_the_paper(cell) -> float:
         lost += 6 * (not reducer.get("ordered", True)) + 8 * reducer.get("shuffle", 0)
     lost *= {"prune_redundant": 1.5, "prune_score": 3, "prune_random": 2}.get(reducer.get("name"), 1)
     worse = reducer.get("kth", 1) > 1 or reducer.get("merge", "sum") != "sum"
-    return base - lost - 2 * (worse or reducer.get("metric") in ("b", "c", "delta"))
+    return base - lost - 2 * (worse or (reducer.get("metric") in ("b", "c", "delta") and not once))
 
 
 def fast(cell) -> float:
