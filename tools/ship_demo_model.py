@@ -1,6 +1,6 @@
 """Ship the reference of the main job with the package: copy its weights and its recipe.
 
-    python tools/ship_demo_model.py [results/references/fashion/vim_w64]
+    python tools/ship_demo_model.py [results/references/fashion8/vim_elastic]
 """
 
 import shutil
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "results" / "references" / "fashion" / "vim_w64"
+SOURCE = ROOT / "results" / "references" / "fashion8" / "vim_elastic"
 TARGET = ROOT / "src" / "rmeeto" / "assets" / "demo_model"
 FILES = ("model.safetensors", "config.json")  # the settings hold the recipe, as provenance
 

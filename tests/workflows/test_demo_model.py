@@ -10,7 +10,7 @@ from rmeeto.data import Subset, open_source
 from rmeeto.evaluation import predict
 from rmeeto.workflows.setup import DEMO_MODEL
 
-REFERENCE = Path(__file__).parents[2] / "results" / "references" / "fashion8" / "vim_w64"
+REFERENCE = Path(__file__).parents[2] / "results" / "references" / "fashion8" / "vim_elastic"
 
 
 @pytest.fixture(scope="module")
