@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.evidence import Evidence, measure
-from experiments.ledger import CIFAR, ELASTIC, FASHION
+from experiments.ledger import CIFAR, ELASTIC, FASHION, OVERLAP
 from experiments.ledger.cost import points
 from experiments.ledger.hosts import DataSet, Timed
 from experiments.store import Result
@@ -26,7 +26,7 @@ def build_record(evidence: Evidence, claims: Sequence[Claim]) -> RunRecord:
         verdicts=tuple(Verdict(c.claim, c.verdict, c.explanation) for c in claims),
         series=(
             *(line for data in (FASHION, CIFAR) for line in _curves(evidence, data)),
-            *(cloud for data in (FASHION, ELASTIC, CIFAR) for cloud in _against_speed(evidence, data)),
+            *(cloud for data in (FASHION, ELASTIC, OVERLAP, CIFAR) for cloud in _against_speed(evidence, data)),
         ),
         tables=(_table(evidence),) if results else (),
         timings={"all cells": 60 * sum(r.minutes for r in results)} if results else {},

@@ -58,11 +58,17 @@ FASHION = DataSet(
     tuned=(11, 15, 20, EXTREME_R), speeds=(11, 15, 20),
 )  # fmt: skip
 CIFAR = DataSet(
-    "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", EARLY_RS["cifar10"], "cifar10/vit_w96",
+    "cifar10", "CIFAR-10 (JPEG)", "cifar10/vim_w96", EARLY_RS["cifar10/vim_w96"], "cifar10/vit_w96",
     smaller=("cifar10/vim_w64", "cifar10/vim_w48"), sweep=(1, 2, 3, 4, 5), main=4, mid=5, high=5,
     tuned=(3, 4, 5), speeds=(3, 4, 5),
 )  # fmt: skip
 ELASTIC = Timed(
-    "fashion8", "Fashion-MNIST, 8 classes, elastic", "fashion8/vim_elastic", EARLY_RS["fashion8"],
-)
-"""The demo's model, whose last training stage merged a random number of tokens in each step."""
+    "elastic", "the demo's model, Fashion-MNIST, 8 classes", "fashion8/vim_elastic",
+    EARLY_RS["fashion8/vim_elastic"],
+)  # fmt: skip
+"""The last training stage merged a random number of tokens in each step."""
+OVERLAP = Timed(
+    "overlap", "overlapping patches, Fashion-MNIST, 8 classes", "fashion8/vim_overlap",
+    EARLY_RS["fashion8/vim_overlap"],
+)  # fmt: skip
+"""The same from the second stage on, and each pixel is part of four tokens."""
