@@ -1,6 +1,7 @@
 """The command line: help, exit codes, three-line errors, JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,12 @@ def test_doctor_tells_a_choice_from_a_lack(capsys, monkeypatch):
     monkeypatch.setenv("RMEETO_BACKEND", "torch")
     assert main(["doctor"]) == 0
     assert "RMEETO_BACKEND=torch rules the native kernels out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch, capsys, own, expected):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    assert main(["list", "--pattern", "nothing_*", "--json"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == expected

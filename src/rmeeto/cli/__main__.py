@@ -52,6 +52,9 @@ def _parse(argv: list[str] | None):
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 done, 1 our three-line error, 2 usage, 130 interrupted."""
     command, given = _parse(argv)
+    # Threads that wait by spinning stand in the way of whatever else runs, and of each other: on two
+    # cores with one busy neighbour training took five times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         workflow = importlib.import_module(f"rmeeto.workflows.{command}_run")
         from .console import Console
