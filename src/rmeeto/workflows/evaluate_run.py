@@ -10,6 +10,7 @@ from .folder import RunFolder
 from .options import EvaluateOptions
 from .record import default_out, finish, start_record
 from .setup import build_reducer, open_evaluation, open_model, settle
+from .stated import size_notes
 from .ui import Silent, Watcher
 
 
@@ -35,7 +36,8 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     cost, layers = measure.cost_metrics(model, stage)
     record = start_record(
         "evaluate", options, folder.fingerprint, metrics=metrics + cost, tokens_per_layer=(layers,),
-        skipped={stage: skipped} if skipped["count"] else {}, warnings=job.warnings,
+        skipped={stage: skipped} if skipped["count"] else {},
+        warnings=(*job.warnings, *size_notes(source, job.preprocessing)),
         headline=f"{options.model.model}: {found['top1']} top-1 on {len(labels)} images.",
     )  # fmt: skip
     return finish(record, folder, ui)

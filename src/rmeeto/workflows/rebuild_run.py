@@ -23,6 +23,7 @@ from ..tokens import reduce_
 from . import audit_run, measure
 from .auditing.cascade import CASCADE, ImageCost
 from .auditing.corruptions import open_corruptions
+from .auditing.inputs import open_images
 from .folder import RunFolder
 from .options import AuditOptions, CorruptionOptions, RebuildOptions
 from .record import default_out, finish, start_record
@@ -37,7 +38,7 @@ from .setup import (
     settle,
 )
 from .training import watch
-from .trust import open_outliers, trusting
+from .trust import check_unseen, open_outliers, trusting
 from .ui import Silent, Watcher
 
 
@@ -105,9 +106,11 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
     _check_corruptions(options, splits)
+    judged = open_images(_audit_options(options)).outliers if options.audit else ()
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
+    notes += check_unseen(options.trusting, outliers, judged)
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(
@@ -226,14 +229,17 @@ def _audit(run_: _Run, full: Backbone, speed: dict[str, Any]) -> RunRecord | Non
         return None
     if not (path / "baseline" / "config.json").exists():
         save_model(full, path / "baseline", {"classes": run_.splits.train.classes})
-    return audit_run.run(
-        AuditOptions(
-            models=(str(path / "baseline"), str(path / "model")), data=options.data, ood=options.ood,
-            corrupting=options.corrupting, run=dataclasses.replace(options.run, out=path / "audit"),
-        ),
-        run_.ui,
-        ImageCost.timed(speed, "baseline", "retrained"),
-    )  # fmt: skip
+    pair = (str(path / "baseline"), str(path / "model"))
+    run = dataclasses.replace(options.run, out=path / "audit")
+    asked = dataclasses.replace(_audit_options(options), models=pair, run=run)
+    return audit_run.run(asked, run_.ui, ImageCost.timed(speed, "baseline", "retrained"))
+
+
+def _audit_options(options: RebuildOptions) -> AuditOptions:
+    """What of a rebuild's settings its audit takes over."""
+    return AuditOptions(
+        data=options.data, ood=options.ood, corrupting=options.corrupting, run=options.run
+    )
 
 
 def _report(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..data import DerivedOutliers, ImageSource, available_splits, cache, open_source
 from ..errors import ConfigError
 from ..retrain import Recipe
+from .auditing.inputs import OutlierSet, shared_classes
 from .options import TrustOptions
 
 _MAX_DROP = 2.0
@@ -46,3 +49,31 @@ def open_outliers(
         reason = "the model would unlearn its own classes; take these folders out"
         raise ConfigError("outliers of none of the classes", ", ".join(same[:5]), reason)
     return source, ()
+
+
+def check_unseen(
+    options: TrustOptions, outliers: ImageSource | None, sets: Sequence[OutlierSet]
+) -> tuple[str, ...]:
+    """What the user should know where outliers and the sets that are reported on share classes.
+
+    Args:
+        outliers: what is trained against; None or derived from the training images says nothing.
+        sets: the OOD sets of the audit.
+
+    Raises:
+        ConfigError: a set is the outliers' own, or all of its classes are among theirs by name.
+    """
+    if outliers is None or options.outliers is None:
+        return ()
+    notes = []
+    for each in sets:
+        shared = shared_classes(each, outliers)
+        present = {each.source.classes[k] for k in each.source.labels}
+        if each.given == options.outliers or len(shared) == len(present):
+            given = f"--outliers {options.outliers} and --ood {each.kind}:{each.given}"
+            reason = "the model would be judged on what it was trained against; give other outliers"
+            raise ConfigError("outliers of none of the OOD sets", given, reason)
+        if shared:
+            named = ", ".join(shared[:5])
+            notes.append(f"{each.title} shares {len(shared)} classes with --outliers ({named})")
+    return tuple(notes)

@@ -24,6 +24,7 @@ from ..setup import (
     part_splits,
     saved_folder,
 )
+from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
 
 _KINDS = ("near", "far")
@@ -55,6 +56,8 @@ class OutlierSet:
     """"near" or "far"."""
     source: ImageSource
     name: str
+    given: str = ""
+    """What the user wrote after near: or far:."""
 
     @property
     def title(self) -> str:
@@ -97,7 +100,7 @@ def open_images(options: AuditOptions) -> Images:
     sources = [open_test(spec) for _, spec in wanted]
     names = [source.name for source in sources]
     outliers = tuple(
-        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec)
+        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec, spec)
         for (kind, spec), s in zip(wanted, sources, strict=True)
     )
     for outlier in outliers:
@@ -183,9 +186,7 @@ def _open(letter: str, name: str, classes: list[str], ui: Watcher, seed: int) ->
     warnings = [f"{letter}: {note}" for note in job.warnings]
     if not saved:
         warnings.append(f"{letter} ({name}) has random weights: its figures mean nothing")
-    own = job.model.metadata.get("classes")
-    if own is not None and list(own) != list(classes):
-        warnings.append(f"{letter} names its classes {own[:3]} …, the data {classes[:3]} …")
+    warnings += [f"{letter}: {note}" for note in class_notes(job.model, classes)]
     print_ = deployed_fingerprint(job.model, job.preprocessing)
     return Candidate(letter, name, job.model, job.preprocessing, print_, tuple(warnings))
 
@@ -214,7 +215,8 @@ def chosen_scores(options: AuditOptions) -> tuple[str, ...]:
 
 def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]:
     """What to know about the image sets: shared class names, sizes and colours that change."""
-    found = []
+    goals = dict.fromkeys(c.preprocessing for c in candidates)
+    found = [note for goal in goals for note in size_notes(images.evaluation, goal)]
     for outlier in images.outliers:
         shared = shared_classes(outlier, images.evaluation)
         if shared:
@@ -238,14 +240,9 @@ def _conversions(
     found = []
     for goal in dict.fromkeys(c.preprocessing for c in candidates):
         if not goal.fits(shape) and shape != ours:
-            given, want = _size(shape), _size((*goal.size, goal.channels))
+            given, want = size_in_words(shape), size_in_words((*goal.size, goal.channels))
             found.append(
-                f"{outlier.title}: images of {given} become {want}, the ID images are {_size(ours)}; "
+                f"{outlier.title}: images of {given} become {want}, the ID images are {size_in_words(ours)}; "
                 "the conversion leaves traces that a detector may see"
             )
     return found
-
-
-def _size(shape: Sequence[int]) -> str:
-    height, width, channels = shape
-    return f"{height}×{width} {'grey' if channels == 1 else 'colour'}"
