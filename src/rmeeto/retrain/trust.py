@@ -58,8 +58,9 @@ def prepare(
     elif objective.separation_weight > 0:
         warning = subspace_warning(look(train, "features", 1).shape[1], len(train.classes))
     device = next(model.parameters()).device
+    criterion = Trusting(objective, teacher, basis, len(train.classes))
     feed = Feed(kept, outlier_recipe(recipe), preprocessing, device, world)
-    return Trust(Trusting(objective, teacher, basis), feed, held_out, warning)
+    return Trust(criterion, feed, held_out, warning)
 
 
 def check(recipe: Recipe, outliers: ImageSource | None) -> None:
@@ -93,6 +94,7 @@ def _objective(
         "smoothing": recipe.smoothing or 0.0,
         "distill_weight": recipe.distill_weight,
         "temperature": recipe.distill_temperature,
+        **({} if recipe.logit_norm is None else {"logit_norm": recipe.logit_norm}),
         **(recipe.trust or {}),
     }
     if settings.get("energy_weight") and not settings.get("margins"):
