@@ -284,8 +284,18 @@ class BenchOptions:
 
 
 @dataclass(frozen=True)
+class CalibrateOptions:
+    """Fit a temperature on validation images and save it with the model; `predict` divides by it."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
 class PredictOptions:
-    """Classes and confidences for images."""
+    """Classes and confidences for images, at the temperature that `calibrate` stored with the model, if any."""
 
     images: Positional[tuple[Path, ...]]
     """Image files or folders of them."""
