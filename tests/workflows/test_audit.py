@@ -12,6 +12,7 @@ from rmeeto.cli.__main__ import main
 from rmeeto.errors import ConfigError, ScoreError, StaleStatisticsError, UnknownNameError
 from rmeeto.evaluation import auroc, fpr95_id_positive
 from rmeeto.reporting import RunRecord
+from rmeeto.reporting.schema import record_schema, violations
 from rmeeto.scores import SCORES, GradientScore
 from rmeeto.workflows import audit_run, list_run, options
 from rmeeto.workflows.auditing import inputs, outputs
@@ -82,6 +83,11 @@ def passes(monkeypatch):
 
     monkeypatch.setattr(outputs, "collect", counted)
     return seen
+
+
+def test_the_record_keeps_to_its_schema(pair):
+    values = json.loads((pair[0] / "record.json").read_text())
+    assert not list(violations(values, record_schema()))
 
 
 def test_the_record_validates_and_the_report_shows_the_sides(pair):
