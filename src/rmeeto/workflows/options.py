@@ -145,6 +145,18 @@ class CorruptionOptions:
 
 
 @dataclass(frozen=True)
+class ShiftOptions:
+    """The ID classes under other conditions, for an audit."""
+
+    shifts: tuple[str, ...] = ()
+    """Test sets of the same classes, photographed or collected anew (ImageNet-V2 and the like), in any format that
+    --data takes; classes are matched by name, and some may be missing."""
+    real: Path | None = None
+    """JSON with all the right labels of each evaluation image (ReaL): a list of lists in the order of the images, or
+    an object from file names to lists; labels are class names or numbers."""
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """How speed is measured."""
 
@@ -180,6 +192,7 @@ class RebuildOptions:
     training: RetrainOptions = field(default_factory=RetrainOptions)
     trusting: TrustOptions = field(default_factory=TrustOptions)
     corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
+    shifting: ShiftOptions = field(default_factory=ShiftOptions)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     curve: tuple[int, ...] = (3, 7, 11, 15, 20)
@@ -194,8 +207,8 @@ class RebuildOptions:
     """Also audit the rebuilt model against the original (calibration, out-of-distribution detection; see
     `rmeeto audit`), in the folder audit/ and in this report."""
     ood: tuple[str, ...] = ()
-    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions, --perspective and
-    --masks need --audit too."""
+    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions, --perspective,
+    --masks, --shifts and --real need --audit too."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +267,7 @@ class AuditOptions:
     data: DataOptions = field(default_factory=DataOptions)
     reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
     corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
+    shifting: ShiftOptions = field(default_factory=ShiftOptions)
     timing: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     ood: tuple[str, ...] = ()

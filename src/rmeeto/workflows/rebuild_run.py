@@ -25,7 +25,7 @@ from .auditing.cascade import CASCADE, ImageCost
 from .auditing.corruptions import open_corruptions
 from .auditing.inputs import open_images
 from .folder import RunFolder
-from .options import AuditOptions, CorruptionOptions, RebuildOptions
+from .options import AuditOptions, CorruptionOptions, RebuildOptions, ShiftOptions
 from .record import default_out, finish, start_record
 from .setup import (
     Job,
@@ -103,6 +103,9 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     if options.corrupting != CorruptionOptions() and not options.audit:
         reason = "they belong to --audit; add that"
         raise ConfigError("corrupted images", "no --audit", reason)
+    if options.shifting != ShiftOptions() and not options.audit:
+        reason = "they belong to --audit; add that"
+        raise ConfigError("--shifts or --real", "no --audit", reason)
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
     _check_corruptions(options, splits)
@@ -114,8 +117,9 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(
-        default_out(options.run, "rebuild"), options, inputs, options.run.resume, ("corrupting",)
-    )
+        default_out(options.run, "rebuild"), options, inputs, options.run.resume,
+        ("corrupting", "shifting"),
+    )  # fmt: skip
     return _Run(options, ui, splits, job, folder, reducer, recipe, outliers, notes)
 
 
@@ -238,8 +242,9 @@ def _audit(run_: _Run, full: Backbone, speed: dict[str, Any]) -> RunRecord | Non
 def _audit_options(options: RebuildOptions) -> AuditOptions:
     """What of a rebuild's settings its audit takes over."""
     return AuditOptions(
-        data=options.data, ood=options.ood, corrupting=options.corrupting, run=options.run
-    )
+        data=options.data, ood=options.ood, corrupting=options.corrupting,
+        shifting=options.shifting, run=options.run,
+    )  # fmt: skip
 
 
 def _report(

@@ -26,6 +26,7 @@ from ..setup import (
 )
 from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
+from .labels import LabelSets, open_real, shifted_sets
 
 _KINDS = ("near", "far")
 _GOALS = ("r", "ratio", "final_tokens", "gflops")
@@ -76,6 +77,10 @@ class Images:
     evaluation: ImageSource
     """ID images that results are reported on."""
     outliers: tuple[OutlierSet, ...]
+    shifted: tuple[ImageSource, ...] = ()
+    """Other images of the ID classes, whose labels count in these."""
+    real: LabelSets | None = None
+    """All right labels of the ID images."""
 
 
 def open_images(options: AuditOptions) -> Images:
@@ -105,7 +110,11 @@ def open_images(options: AuditOptions) -> Images:
     )
     for outlier in outliers:
         _refuse_id_set(outlier, evaluation)
-    return Images(fit, held_out, evaluation, outliers)
+    given = [open_test(spec) for spec in options.shifting.shifts]
+    shifted = tuple(_part(s, limit, seed) for s in shifted_sets(given, splits.evaluation))
+    asked = options.shifting.real
+    real = None if asked is None else open_real(asked, evaluation)
+    return Images(fit, held_out, evaluation, outliers, shifted, real)
 
 
 def _parse(entry: str) -> tuple[str, str]:

@@ -32,6 +32,8 @@ def metrics(lines: Sequence[Line]) -> list[Metric]:
 def _metric_name(line: Line) -> str | None:
     if line.part == "ID":
         return f"{line.measure}@{line.score}" if line.score else line.measure
+    if line.part.startswith("shift: ") and line.measure == "top1":
+        return f"shift_top1@{line.part.removeprefix('shift: ')}"
     for family in FAMILIES:
         if line.part == average(family):
             return f"{family}_{line.measure}"
