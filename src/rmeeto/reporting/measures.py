@@ -13,6 +13,7 @@ STAGES = {
     "baseline": "Baseline",
     "reduced": "Training-free",
     "retrained": "Re-trained",
+    "control": "Control, not reduced",
 }
 
 _CHANGE = "B − A"

@@ -199,6 +199,9 @@ class RebuildOptions:
     """Values of r for the curve of accuracy without re-training."""
     curve_images: int = 1000
     """Images behind each point of that curve (0: no curve)."""
+    control: bool = False
+    """Also re-train the unreduced model by the same recipe, to tell what the training does from what the reduction
+    does. Takes the re-training's time again, and more, because no token is removed."""
     sizes: tuple[Path, ...] = ()
     """record.json of `rmeeto evaluate` runs of unreduced siblings (other widths), for the gain over the size line."""
     pictures: int = 6
