@@ -272,6 +272,18 @@ def test_gradient_scores_come_on_request_and_share_a_pass(model, data, sets, tmp
     assert lines[1].startswith("gradient scores (adascale_a, adascale_l, odin) add up to")
 
 
+def test_scores_of_several_layers_take_a_pass_of_their_own(model, data, sets, tmp_path, passes):
+    given = {"data": str(data), "ood": sets[:1], "r": 4, "draws": 5, "out": tmp_path}
+    record = rmeeto.audit(model, scores=("msp", "mahalanobis_layers"), **given)
+    # of each model: test and OOD plainly; test, OOD and train with the layers
+    assert len(passes) == 2 * (2 + 3)
+    assert {r["score"] for r in rows(record, set="near average")} == {"msp", "mahalanobis_layers"}
+    rmeeto.audit(model, scores=("mahalanobis_layers", "energy"), **given)
+    assert len(passes) == 10
+    with np.load(next(tmp_path.glob("stages/*_layers.npz"))) as kept:
+        assert {"layer0", "layer1", "features"} <= set(kept)
+
+
 @pytest.mark.parametrize(("given", "error", "words"), [
     ({"ood": ("{set}",)}, ConfigError, "near:|far:"),
     ({"ood": ("close:{set}",)}, ConfigError, "near:"),

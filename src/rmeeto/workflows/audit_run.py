@@ -132,6 +132,8 @@ def _announce(audit: _Audit) -> None:
         sources = _sources(audit)
         due = [*sources, *audit.images.shifted]
         plain += each * sum(len(s) for s in due if not audit.keeper.is_kept(candidate, s))
+        if any(score.layered for score in scores):
+            plain += each * sum(map(len, sources))
         steps = {audit.keeper.stage(candidate, s, g) for g in changes for s in sources[:1]}
         costly += _GRADIENT_COST * each * len(steps) * sum(map(len, sources))
         if wanted:
