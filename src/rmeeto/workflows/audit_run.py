@@ -15,11 +15,12 @@ from ..errors import ConfigError
 from ..evaluation.checks import check_draws
 from ..profiling import count_flops
 from ..reporting import LayerTokens, Metric, RunRecord, Table
-from ..scores import SCORES, GradientScore
+from ..scores import GradientScore
 from . import measure
 from .auditing import batches, cascade, corruptions, inputs, lines, outputs, shifts, tables
 from .auditing.cascade import ImageCost
 from .auditing.corruptions import Corruptions, missing, open_corruptions
+from .auditing.detectors import learns, score_named
 from .auditing.extra import Extra
 from .auditing.inputs import Candidate, Images
 from .auditing.lines import Line
@@ -107,9 +108,9 @@ def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
 
 def _sources(audit: _Audit) -> list[ImageSource]:
     """The image sets that are run, with those that the chosen scores are fitted on."""
-    chosen = [SCORES.get(name) for name in audit.names]
+    chosen = [score_named(name) for name in audit.names]
     found = [audit.images.evaluation, *(o.source for o in audit.images.outliers)]
-    if any(score.fitted and not score.held_out for score in chosen):
+    if any(learns(score) and not score.held_out for score in chosen):
         found.append(audit.images.fit)
     if any(score.held_out for score in chosen):
         found.append(audit.images.held_out)

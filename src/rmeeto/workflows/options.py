@@ -277,7 +277,8 @@ class AuditOptions:
     """Image sets of classes that the model was not trained on, each as near:DATA (similar things) or far:DATA (other
     things); DATA is anything that --data takes. Images are brought to the model's size and channels."""
     scores: tuple[str, ...] = TIER_1
-    """Out-of-distribution scores (`rmeeto list` shows all). Another choice in the same --out reads the kept outputs."""
+    """Out-of-distribution scores (`rmeeto list` shows all), or MODULE:FUNCTION, which makes a detector of another
+    package such as pytorch-ood. Another choice in the same --out reads the kept outputs."""
     gradient: bool = False
     """Also odin and adascale, which need the gradient of the input: about four times the time of a pass, each."""
     fit_images: int = 5000

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...backbones import Backbone
 from ...data import ImageSource, Preprocessing, take
-from ...errors import ConfigError, DataError, unknown_name
+from ...errors import ConfigError, DataError
 from ...evaluation import first_image
 from ...scores import SCORES, GradientScore
 from ...tokens import reduce_
@@ -26,6 +26,7 @@ from ..setup import (
 )
 from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
+from .detectors import score_named
 from .labels import LabelSets, open_real, shifted_sets
 
 _KINDS = ("near", "far")
@@ -204,14 +205,12 @@ def chosen_scores(options: AuditOptions) -> tuple[str, ...]:
     """The names to compute, in order; with ``gradient`` the gradient scores too.
 
     Raises:
-        UnknownNameError: no score has that name. ConfigError: none, or a gradient score without
-            ``gradient``.
+        UnknownNameError: no score has that name. ConfigError: none, a gradient score without
+            ``gradient``, or a detector that can't be made.
     """
     names = tuple(dict.fromkeys(options.scores))
     for name in names:
-        if name not in SCORES:
-            raise unknown_name("score", name, SCORES)
-        if issubclass(SCORES.get(name), GradientScore) and not options.gradient:
+        if isinstance(score_named(name), GradientScore) and not options.gradient:
             reason = "it takes a backward and a second forward pass; add --gradient to allow that"
             raise ConfigError(f"the score {name}", "no --gradient", reason)
     if options.gradient:

@@ -16,10 +16,11 @@ from ...data import ImageSource
 from ...errors import ConfigError, ScoreError, StaleStatisticsError
 from ...evaluation import collect, predict, quarter_layers
 from ...evaluation.predict import OnProgress
-from ...scores import SCORES, GradientScore, Head, Odin, Outputs, Score
+from ...scores import GradientScore, Head, Odin, Outputs, Score
 from ..folder import RunFolder
 from ..options import DataOptions
 from ..ui import Watcher
+from .detectors import is_foreign, learns, score_named
 from .inputs import Candidate, Images, OutlierSet
 
 _STALE = "outputs of other weights, another reduction or preprocessing were kept"
@@ -170,7 +171,7 @@ def _outputs(found: dict[str, np.ndarray], prefix: str) -> Outputs:
 
 def configured(name: str, candidate: Candidate) -> Score:
     """A score with its defaults; ODIN's step is told how the model's images were normalised."""
-    score = SCORES.get(name)()
+    score = score_named(name)
     return Odin(std=candidate.preprocessing.std) if isinstance(score, Odin) else score
 
 
@@ -211,7 +212,7 @@ def scored(
         gradient = score if isinstance(score, GradientScore) else None
         kept = [outputs(source, gradient, score.layered) for source in sets]
         train = images.held_out if score.held_out else images.fit
-        fit_on = outputs(train, gradient, score.layered) if score.fitted else None
+        fit_on = outputs(train, gradient, score.layered) if learns(score) else None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -220,6 +221,10 @@ def scored(
                 raise
             except (ScoreError, ConfigError) as error:
                 notes.append(f"{candidate.letter}: {name} left out: {error.given}; {error.reason}")
+            except Exception as error:
+                if not is_foreign(name):
+                    raise
+                notes.append(f"{candidate.letter}: {name} left out: {type(error).__name__}: {error}")
         notes += [f"{candidate.letter}: {w.message}" for w in caught]
     if not done:
         given = notes[0] if notes else "none"
