@@ -292,6 +292,7 @@ class Run:
             best_accuracy=None if last is None else self._best("accuracy"),
             class_drop=None if self.bound is None else self._best("class_drop"),
             skipped=[*self.feed.skipped.names, *self.skipped.names],
+            warnings=[self.trust.warning] if self.trust and self.trust.warning else [],
             history=self.log.history,
         )
 

@@ -275,7 +275,8 @@ def _report(
     run_.metrics += _control_audited(run_)
     record = start_record(
         "rebuild", options, folder.fingerprint, metrics=run_.metrics,
-        warnings=(*run_.job.warnings, *run_.notes, *_class_warning(run_.recipe, history)),
+        warnings=(*run_.job.warnings, *run_.notes, *history.get("warnings", ()),
+                  *_class_warning(run_.recipe, history)),
         series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],
         tokens_per_layer=tokens,
         skipped=run_.skipped, tables=() if audit is None else audit.tables,
