@@ -55,12 +55,20 @@ def prepare(
     basis = warning = None
     if objective.separation_weight > 0 and objective.subspace == "principal":
         basis = principal_basis(look(train, "features")).to(next(model.parameters()))
-    elif objective.separation_weight > 0:
-        warning = subspace_warning(look(train, "features", 1).shape[1], len(train.classes))
+    else:
+        warning = width_warning(recipe, look(train, "features", 1).shape[1], len(train.classes))
     device = next(model.parameters()).device
     criterion = Trusting(objective, teacher, basis, len(train.classes))
     feed = Feed(kept, outlier_recipe(recipe), preprocessing, device, world)
     return Trust(criterion, feed, held_out, warning)
+
+
+def width_warning(recipe: Recipe, width: int, classes: int) -> str | None:
+    """What the separation of a recipe with ``trust`` lacks at this feature width; None if nothing."""
+    settings = recipe.trust or {}
+    if settings.get("subspace") == "principal" or settings.get("separation_weight") == 0:
+        return None
+    return subspace_warning(width, classes)
 
 
 def check(recipe: Recipe, outliers: ImageSource | None) -> None:

@@ -37,8 +37,8 @@ from .setup import (
     part_splits,
     settle,
 )
-from .training import watch
-from .trust import check_unseen, open_outliers, trusting
+from .training import training_notes, watch
+from .trust import check_unseen, open_outliers, room_for_outliers, trusting
 from .ui import Silent, Watcher
 
 
@@ -84,7 +84,9 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
     trained, history = _retrain(run_, reduced, full)
     _evaluate(run_, "retrained", trained)
     if options.control:
-        control, _ = _retrain(run_, copy.deepcopy(full), full, "control")
+        control, its = _retrain(run_, copy.deepcopy(full), full, "control")
+        told = [note for note in training_notes(run_.recipe, its) if note not in run_.notes]
+        run_.notes += tuple(f"control: {note}" for note in told)
         _evaluate(run_, "control", control)
     speed = run_.folder.value("speed", lambda: measure.measure_speed(
         {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
@@ -117,6 +119,7 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
     notes += check_unseen(options.trusting, outliers, judged)
+    notes += room_for_outliers(recipe, job.model)
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(
@@ -273,10 +276,10 @@ def _report(
     run_.metrics += _size_line(run_)
     run_.metrics += _audited(audit) if audit else []
     run_.metrics += _control_audited(run_)
+    told = [*run_.notes, *training_notes(run_.recipe, history), *_class_warning(run_.recipe, history)]
     record = start_record(
         "rebuild", options, folder.fingerprint, metrics=run_.metrics,
-        warnings=(*run_.job.warnings, *run_.notes, *history.get("warnings", ()),
-                  *_class_warning(run_.recipe, history)),
+        warnings=(*run_.job.warnings, *dict.fromkeys(told)),
         series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],
         tokens_per_layer=tokens,
         skipped=run_.skipped, tables=() if audit is None else audit.tables,

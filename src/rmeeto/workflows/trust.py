@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..backbones import Backbone
 from ..data import DerivedOutliers, ImageSource, available_splits, cache, open_source
 from ..errors import ConfigError
+from ..evaluation import head_of
 from ..retrain import Recipe
+from ..retrain.trust import width_warning
 from .auditing.inputs import OutlierSet, shared_classes
 from .options import TrustOptions
 
@@ -49,6 +52,15 @@ def open_outliers(
         reason = "the model would unlearn its own classes; take these folders out"
         raise ConfigError("outliers of none of the classes", ", ".join(same[:5]), reason)
     return source, ()
+
+
+def room_for_outliers(recipe: Recipe, model: Backbone) -> tuple[str, ...]:
+    """A warning, before the training, where the features leave outliers no direction of their own."""
+    if recipe.trust is None:
+        return ()
+    classes, width = head_of(model).weight.shape
+    warning = width_warning(recipe, width, classes)
+    return () if warning is None else (warning,)
 
 
 def check_unseen(
