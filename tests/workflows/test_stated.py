@@ -100,3 +100,20 @@ def test_outliers_that_share_classes_with_an_ood_set(data, tmp_path):
         rmeeto.rebuild(**settings, ood=(f"near:{all_of_it}",), out=tmp_path / "run")
     record = rmeeto.rebuild(**settings, ood=(f"near:{some}",), out=tmp_path / "run")
     assert any("shares 1 classes with --outliers (z)" in w for w in record.warnings)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "calibrate"])
+def test_how_far_to_reduce_is_never_ignored(command, saved, data, tmp_path, capsys):
+    """These commands reduce nothing by default; a goal alone must mean a reduction all the same."""
+    given = [command, "--model", saved, "--data", str(data), "--limit", "12"]
+    if command == "evaluate":
+        assert main([*given, "--r", "2", "--out", str(tmp_path / "o")]) == 0
+        layers = rmeeto.RunRecord.load(tmp_path / "o" / "record.json").tokens_per_layer
+        assert layers[0].tokens[-1] < layers[0].tokens[0]
+    else:
+        assert main([*given, "--ratio", "0.2", "--out", str(tmp_path / "o")]) == 0
+        assert rmeeto.load_model(tmp_path / "o" / "model").reduction is not None
+    capsys.readouterr()
+    assert main([*given, "--sites", "even", "--out", str(tmp_path / "no")]) == 1
+    assert "nothing is reduced" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()

@@ -27,7 +27,7 @@ from .auditing.tables import shown
 from .folder import RunFolder
 from .options import CalibrateOptions
 from .record import default_out, finish, start_record
-from .setup import Job, build_reducer, open_model, part_splits, settle
+from .setup import Job, build_reducer, open_model, part_splits, settle, stated_reduction
 from .stated import class_notes, size_notes
 from .temperature import stored
 from .ui import Silent, Watcher
@@ -51,7 +51,7 @@ def run(options: CalibrateOptions, ui: Watcher | None = None) -> RunRecord:
     splits = part_splits(options.data, options.run.seed)
     job = open_model(options.model, None, ui, options.run.seed, keep_reduction=True)
     _check_classes(job, options.model.model, splits.evaluation.classes)
-    reducer = build_reducer(options.reduction)
+    reducer = build_reducer(stated_reduction(options.reduction))
     model = job.model if reducer is None else reduce_(job.model, reducer)
     inputs = {"model": job.identity, "data": splits.identity()}
     folder = RunFolder(default_out(options.run, "calibrate"), options, inputs, options.run.resume)

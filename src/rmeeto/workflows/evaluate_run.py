@@ -9,7 +9,7 @@ from . import measure
 from .folder import RunFolder
 from .options import EvaluateOptions
 from .record import default_out, finish, start_record
-from .setup import build_reducer, open_evaluation, open_model, settle
+from .setup import build_reducer, open_evaluation, open_model, settle, stated_reduction
 from .stated import size_notes
 from .ui import Silent, Watcher
 
@@ -23,7 +23,7 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     settle(options.run)
     source = open_evaluation(options.data)
     job = open_model(options.model, source.classes, ui, options.run.seed, keep_reduction=True)
-    reducer = build_reducer(options.reduction)
+    reducer = build_reducer(stated_reduction(options.reduction))
     model = job.model if reducer is None else reduce_(job.model, reducer)
     inputs = {"model": job.identity, "data": source.fingerprint()}
     folder = RunFolder(default_out(options.run, "evaluate"), options, inputs, options.run.resume)

@@ -163,12 +163,33 @@ def _first(source: ImageSource, limit: int | None) -> ImageSource:
     return Subset(source, range(min(limit, len(source)))) if limit else source
 
 
+_GOALS = ("r", "ratio", "final_tokens", "gflops")
+"""Settings that say how far to reduce."""
+
+
+def stated_reduction(options: ReductionOptions) -> ReductionOptions:
+    """For commands that reduce nothing by default: how far, without a method, means merging by R-MeeTo.
+
+    Raises:
+        ConfigError: no method and no goal, and yet a setting of a reduction.
+    """
+    if options.method != "none":
+        return options
+    if any(getattr(options, goal) is not None for goal in _GOALS):
+        return dataclasses.replace(options, method="rmeeto")
+    for name in ("sites", "metric", "compat"):
+        if getattr(options, name) is not None:
+            reason = "nothing is reduced; add --r, --ratio, --final-tokens or --gflops, or a --method"
+            raise ConfigError(f"--{name}", str(getattr(options, name)), reason)
+    return options
+
+
 def build_reducer(options: ReductionOptions):
     """The reducer config that the flags describe, or None for method "none"."""
     if options.method == "none":
         return None
     cls = REDUCERS.get(options.method)
-    targets = {k: getattr(options, k) for k in ("r", "ratio", "final_tokens", "gflops")}
+    targets = {k: getattr(options, k) for k in _GOALS}
     given = {k: v for k, v in targets.items() if v is not None} or {"r": _DEFAULT_R}
     given |= {
         k: getattr(options, k) for k in ("metric", "compat") if getattr(options, k) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from ..setup import (
     open_test,
     part_splits,
     saved_folder,
+    stated_reduction,
 )
 from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
@@ -30,7 +30,6 @@ from .detectors import score_named
 from .labels import LabelSets, open_real, shifted_sets
 
 _KINDS = ("near", "far")
-_GOALS = ("r", "ratio", "final_tokens", "gflops")
 
 
 @dataclass(frozen=True)
@@ -158,11 +157,7 @@ def open_candidates(options: AuditOptions, images: Images, ui: Watcher) -> list[
         ConfigError: more than two models, two models and a reduction, or a saved model with
             another number of classes than the data.
     """
-    asked = any(getattr(options.reduction, goal) is not None for goal in _GOALS)
-    reduction = options.reduction
-    if asked and reduction.method == "none":
-        reduction = dataclasses.replace(reduction, method="rmeeto")
-    reducer = build_reducer(reduction)
+    reducer = build_reducer(stated_reduction(options.reduction))
     _check_number(options.models, reducer is not None)
     seed, classes = options.run.seed, images.evaluation.classes
     found = [
