@@ -289,6 +289,7 @@ def test_scores_of_several_layers_take_a_pass_of_their_own(model, data, sets, tm
     ({"ood": ("close:{set}",)}, ConfigError, "near:"),
     ({"ood": ("near:",)}, ConfigError, "near:"),
     ({"ood": ("near:{set}", "near:{set}")}, ConfigError, "twice"),
+    ({"ood": ("near:{set}", "far:{set}")}, ConfigError, "twice"),
     ({"draws": 0}, ConfigError, "one draw"),
     ({"limit": 0}, ConfigError, "1 to 48 images"),
     ({"scores": ("mps",)}, UnknownNameError, "msp"),

@@ -49,6 +49,7 @@ def prepare(
     Raises:
         ConfigError: settings that don't fit each other, or fewer outliers than a step needs.
     """
+    check_enough(recipe, outliers)
     kept, held_out = split_validation(outliers, HELD_OUT, recipe.seed)
     look = _Look(model, preprocessing, recipe.seed)
     objective = _objective(recipe, look, train, kept)
@@ -61,6 +62,26 @@ def prepare(
     criterion = Trusting(objective, teacher, basis, len(train.classes))
     feed = Feed(kept, outlier_recipe(recipe), preprocessing, device, world)
     return Trust(criterion, feed, held_out, warning)
+
+
+def check_enough(recipe: Recipe, outliers: ImageSource) -> None:
+    """Refuse fewer outliers than a step takes and, beside them, a tenth to choose the weights by.
+
+    Raises:
+        ConfigError: so many are missing.
+    """
+    wanted, images = recipe.outlier_batch or recipe.batch_size, len(outliers)
+    kept = images - round(HELD_OUT * images)
+    if kept >= wanted and kept < images:
+        return
+    reason = f"give more images, a smaller batch, or a recipe with outlier_batch of {max(kept, 1)} or less"
+    if kept == images:
+        reason = "give more images: not one can be held out"
+    raise ConfigError(
+        f"{wanted} outliers a step, and a tenth of all to choose the weights by",
+        f"{images} in {outliers.name}",
+        reason,
+    )
 
 
 def width_warning(recipe: Recipe, width: int, classes: int) -> str | None:

@@ -38,7 +38,7 @@ from .setup import (
     settle,
 )
 from .training import training_notes, watch
-from .trust import check_unseen, open_outliers, room_for_outliers, trusting
+from .trust import check_room, check_unseen, open_outliers, trusting
 from .ui import Silent, Watcher
 
 
@@ -119,7 +119,7 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
     notes += check_unseen(options.trusting, outliers, judged)
-    notes += room_for_outliers(recipe, job.model)
+    notes += check_room(recipe, job.model, outliers)
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(

@@ -9,7 +9,7 @@ from ..data import DerivedOutliers, ImageSource, available_splits, cache, open_s
 from ..errors import ConfigError
 from ..evaluation import head_of
 from ..retrain import Recipe
-from ..retrain.trust import width_warning
+from ..retrain.trust import check_enough, width_warning
 from .auditing.inputs import OutlierSet, shared_classes
 from .options import TrustOptions
 
@@ -54,10 +54,17 @@ def open_outliers(
     return source, ()
 
 
-def room_for_outliers(recipe: Recipe, model: Backbone) -> tuple[str, ...]:
-    """A warning, before the training, where the features leave outliers no direction of their own."""
-    if recipe.trust is None:
+def check_room(
+    recipe: Recipe, model: Backbone, outliers: ImageSource | None
+) -> tuple[str, ...]:
+    """A warning, before the training, where the features leave outliers no direction of their own.
+
+    Raises:
+        ConfigError: fewer outliers than a step takes.
+    """
+    if recipe.trust is None or outliers is None:
         return ()
+    check_enough(recipe, outliers)
     classes, width = head_of(model).weight.shape
     warning = width_warning(recipe, width, classes)
     return () if warning is None else (warning,)

@@ -27,6 +27,7 @@ from ..setup import (
 from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
 from .detectors import score_named
+from .few import few_images
 from .labels import LabelSets, open_real, shifted_sets
 
 _KINDS = ("near", "far")
@@ -91,9 +92,10 @@ def open_images(options: AuditOptions) -> Images:
         ConfigError: an OOD set without near: or far:, or named twice.
     """
     wanted = [_parse(entry) for entry in options.ood]
-    for entry in options.ood:
-        if options.ood.count(entry) > 1:
-            raise ConfigError("each OOD set once", f"--ood {entry} twice", "leave one out")
+    specs = [spec for _, spec in wanted]
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise ConfigError("each OOD set once", f"--ood {spec} twice", "leave one out")
     seed, limit = options.run.seed, options.data.limit
     splits = part_splits(options.data, seed)
     evaluation = _part(splits.evaluation, limit, seed)
@@ -220,6 +222,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
     """What to know about the image sets: shared class names, sizes and colours that change."""
     goals = dict.fromkeys(c.preprocessing for c in candidates)
     found = [note for goal in goals for note in size_notes(images.evaluation, goal)]
+    found += few_images(images.evaluation, "ID images")
     for outlier in images.outliers:
         shared = shared_classes(outlier, images.evaluation)
         if shared:
@@ -233,6 +236,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
                 f"{outlier.title}: classes without names; whether they are ID classes was not checked"
             )
         found += _conversions(outlier, images.evaluation, candidates)
+        found += few_images(outlier.source, outlier.title)
     return found
 
 

@@ -21,6 +21,7 @@ from ..folder import RunFolder
 from ..options import DataOptions
 from ..ui import Watcher
 from .detectors import is_foreign, learns, score_named
+from .few import thin_statistics
 from .inputs import Candidate, Images, OutlierSet
 
 _STALE = "outputs of other weights, another reduction or preprocessing were kept"
@@ -226,6 +227,8 @@ def scored(
                     raise
                 notes.append(f"{candidate.letter}: {name} left out: {type(error).__name__}: {error}")
         notes += [f"{candidate.letter}: {w.message}" for w in caught]
+        thin = thin_statistics(score, fit_on.outputs) if fit_on and name in done else []
+        notes += [f"{candidate.letter}: {note}" for note in thin]
     if not done:
         given = notes[0] if notes else "none"
         raise ScoreError("a score of these outputs", given, "look at the model's outputs")
