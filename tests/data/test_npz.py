@@ -145,3 +145,9 @@ def test_arrays_that_are_no_image_set(tmp_path, arrays):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(DataError):
         open_source(tmp_path / "x.npz", "train")
+
+
+def test_a_bare_file_name_still_tells_the_folder(tmp_path, monkeypatch):
+    np.savez(tmp_path / "things.npz", images=np.zeros((2, 8, 8, 3), np.uint8), labels=np.arange(2))
+    monkeypatch.chdir(tmp_path)
+    assert open_source("things.npz", "test").name == f"{tmp_path.name}/things"

@@ -16,6 +16,7 @@ from rmeeto.objectives import (
     distillation,
     energy_hinges,
     feature_distillation,
+    logit_norm,
     outlier_exposure,
     principal_basis,
     principal_separation,
@@ -173,3 +174,30 @@ def test_round_trips_through_config():
         margins=EnergyMargins(-9.0, -1.0), energy_weight=0.1, separation_ramp=Ramp(0.5, 1.0)
     )
     assert from_dict(TrustObjective, to_dict(objective)) == objective
+
+
+def test_logit_norm_takes_the_place_of_the_cross_entropy():
+    g = torch.Generator().manual_seed(9)
+    class_weights = torch.rand(K, dtype=torch.float64, generator=g)
+    found = TrustObjective(smoothing=0.1, logit_norm=0.04)(
+        STUDENT, LABELS, class_weights=class_weights
+    )
+    expected = logit_norm(STUDENT.logits, LABELS, 0.04, 0.1, class_weights)
+    assert list(found) == ["loss", "logit_norm"]
+    assert found["loss"] == found["logit_norm"] == expected
+    assert expected != cross_entropy(STUDENT.logits, LABELS, 0.1, class_weights)
+    with pytest.raises(ConfigError, match="logit_norm above 0"):
+        TrustObjective(logit_norm=0.0)
+
+
+def test_mixtures_count_by_their_weight_and_ramp():
+    targets = torch.softmax(OUTLIERS.logits[:B], 1)
+    mixed = (TEACHER.logits, targets)
+    objective = TrustObjective(mixing_weight=0.7, outlier_ramp=Ramp(0.0, 1.0))
+    given = (STUDENT, LABELS, None, OUTLIERS, WEIGHT)
+    found = objective(*given, progress=0.5, mixed=mixed)
+    without = TrustObjective(outlier_ramp=Ramp(0.0, 1.0))(*given, progress=0.5)
+    assert found["mixing"] == cross_entropy(TEACHER.logits, targets)
+    torch.testing.assert_close(found["loss"], without["loss"] + 0.35 * found["mixing"])
+    with pytest.raises(ConfigError, match="mixtures"):
+        objective(*given)

@@ -161,3 +161,47 @@ def test_the_objective_takes_smoothing_and_distillation_from_the_recipe():
     prepared = trust.prepare(Toy(), recipe, TRAIN, unlike(), PREPROCESSING, None, World.current())
     expected = TrustObjective(smoothing=0.1, distill_weight=2.0, temperature=3.0)
     assert prepared.criterion.objective == expected
+
+
+MIXING = {"mixing_weight": 1.0, "exposure_weight": 0.0, "separation_weight": 0.0, "clustering_weight": 0.0}
+
+
+def parts_of(found):
+    return next(r for r in found.history if r["kind"] == "trained")["parts"]
+
+
+def test_mixtures_of_images_and_outliers(tmp_path):
+    """Mixed by a recipe: the loss is there, the share and the weight matter, equal runs are equal."""
+    recipe = TRUST.changed(trust=MIXING, max_steps=6, accumulate=2)
+    model, found = run(tmp_path / "a", recipe)
+    assert set(parts_of(found)) == {"cross_entropy", "mixing"}
+    again, _ = run(tmp_path / "b", recipe)
+    assert all(torch.equal(x, y) for x, y in zip(weights(model), weights(again), strict=True))
+    all_image = {**MIXING, "mixing": {"kind": "mixup", "alpha": 1e6, "beta": 1e-6}}  # nothing of the outliers
+    _, same = run(tmp_path / "c", recipe.changed(trust=all_image, max_steps=1, log_every=1, augment="none"))
+    parts = parts_of(same)
+    assert parts["mixing"] == pytest.approx(parts["cross_entropy"], rel=1e-5)
+
+
+def test_mixtures_make_outliers_uncertain(tmp_path):
+    """CutMix of mostly outlier teaches what exposure does."""
+    longer = TRUST.changed(trust=MIXING, max_steps=150, distill_weight=0.0)
+    model, _ = run(tmp_path / "mixed", longer)
+    plain = Toy()
+    retrain(plain, longer.changed(trust=None), TRAIN, VAL, tmp_path / "plain", preprocessing=PREPROCESSING)
+    unseen = torch.from_numpy(unlike(60, seed=11).images).permute(0, 3, 1, 2)
+    unseen = (unseen / 255 - 0.5) / 0.25
+    surest = [m(unseen).softmax(1).amax(1).mean() for m in (model, plain)]
+    assert surest[0] - 0.25 < (surest[1] - 0.25) / 2  # 0.25: uniform over the four classes
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_logit_norm_is_a_setting_of_the_recipe(tmp_path, trusted):
+    recipe = TRUST.changed(max_steps=3, logit_norm=0.04, trust={} if trusted else None)
+    model = Toy()
+    found = retrain(model, recipe, TRAIN, VAL, tmp_path, preprocessing=PREPROCESSING,
+                    outliers=unlike() if trusted else None)  # fmt: skip
+    assert "logit_norm" in parts_of(found)
+    assert "cross_entropy" not in parts_of(found)
+    with pytest.raises(ConfigError, match="logit_norm"):
+        recipe.changed(logit_norm=0.0)

@@ -23,7 +23,8 @@ def head(dtype=torch.float32):
 def outputs_of(features, labels=None, moved=None):
     h = head(features.dtype)
     perturbed = None if moved is None else Outputs(h(moved), moved)
-    return Outputs(h(features), features, labels, perturbed)
+    layers = (features[:, :20], 2 * features[:, 4:])
+    return Outputs(h(features), features, labels, perturbed, layers)
 
 
 def in_distribution(n=300, seed=0, dtype=torch.float32):

@@ -23,7 +23,7 @@ from rmeeto.scores import SCORES, Head, Outputs, Score, restore, score_from_dict
 def test_names():
     assert set(NAMES) == {
         *("msp", "max_logit", "energy", "entropy", "gen", "temperature_scaled", "kl_matching"),
-        *("mahalanobis", "relative_mahalanobis", "knn", "nnguide", "vim", "residual"),
+        *("mahalanobis", "mahalanobis_layers", "relative_mahalanobis", "knn", "nnguide", "vim", "residual"),
         *("react", "ash_b", "ash_s", "scale", "dice", "she", "nci", "fdbd", "separation"),
         *("odin", "adascale_a", "adascale_l"),
     }
@@ -235,6 +235,7 @@ def test_restoring_from_too_little():
         {"logits": torch.zeros(3, 2), "labels": torch.zeros(3)},
         {"logits": torch.zeros(3, 2), "labels": torch.zeros(2, dtype=torch.long)},
         {"logits": torch.zeros(3, 2), "perturbed": Outputs(torch.zeros(4, 2))},
+        {"logits": torch.zeros(3, 2), "layers": (torch.zeros(3, 2), torch.zeros(4, 2))},
     ],
 )
 def test_parts_must_belong_together(parts):

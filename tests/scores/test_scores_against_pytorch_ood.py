@@ -17,6 +17,7 @@ STAND_INS = ("torchvision", "pandas", "tqdm")
 # What it computes differently on purpose or by mistake, so that no comparison is made.
 NOT_COMPARED = {
     "odin": "needs the model; the step is tested against finite differences",
+    "mahalanobis_layers": "weights learned from outliers; each layer is `mahalanobis`",
     "residual": "not offered",
     "separation": "not offered",
     "adascale_a": "not offered",

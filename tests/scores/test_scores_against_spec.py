@@ -28,7 +28,8 @@ def numbers(dtype, seed=0):
     bias -= (centres - centres.mean(0)).square().sum(1) / 2
     h = Head(weight.to(dtype), bias.to(dtype))
     features, moved = features.to(dtype), moved.to(dtype)
-    return Outputs(h(features), features, labels, Outputs(h(moved), moved)), h
+    layers = tuple(layer(features) for layer in spec.EARLIER)
+    return Outputs(h(features), features, labels, Outputs(h(moved), moved), layers), h
 
 
 def as_numpy(outputs, head):

@@ -12,6 +12,7 @@ from rmeeto.cli.__main__ import main
 from rmeeto.errors import ConfigError, ScoreError, StaleStatisticsError, UnknownNameError
 from rmeeto.evaluation import auroc, fpr95_id_positive
 from rmeeto.reporting import RunRecord
+from rmeeto.reporting.schema import record_schema, violations
 from rmeeto.scores import SCORES, GradientScore
 from rmeeto.workflows import audit_run, list_run, options
 from rmeeto.workflows.auditing import inputs, outputs
@@ -82,6 +83,11 @@ def passes(monkeypatch):
 
     monkeypatch.setattr(outputs, "collect", counted)
     return seen
+
+
+def test_the_record_keeps_to_its_schema(pair):
+    values = json.loads((pair[0] / "record.json").read_text())
+    assert not list(violations(values, record_schema()))
 
 
 def test_the_record_validates_and_the_report_shows_the_sides(pair):
@@ -266,11 +272,24 @@ def test_gradient_scores_come_on_request_and_share_a_pass(model, data, sets, tmp
     assert lines[1].startswith("gradient scores (adascale_a, adascale_l, odin) add up to")
 
 
+def test_scores_of_several_layers_take_a_pass_of_their_own(model, data, sets, tmp_path, passes):
+    given = {"data": str(data), "ood": sets[:1], "r": 4, "draws": 5, "out": tmp_path}
+    record = rmeeto.audit(model, scores=("msp", "mahalanobis_layers"), **given)
+    # of each model: test and OOD plainly; test, OOD and train with the layers
+    assert len(passes) == 2 * (2 + 3)
+    assert {r["score"] for r in rows(record, set="near average")} == {"msp", "mahalanobis_layers"}
+    rmeeto.audit(model, scores=("mahalanobis_layers", "energy"), **given)
+    assert len(passes) == 10
+    with np.load(next(tmp_path.glob("stages/*_layers.npz"))) as kept:
+        assert {"layer0", "layer1", "features"} <= set(kept)
+
+
 @pytest.mark.parametrize(("given", "error", "words"), [
     ({"ood": ("{set}",)}, ConfigError, "near:|far:"),
     ({"ood": ("close:{set}",)}, ConfigError, "near:"),
     ({"ood": ("near:",)}, ConfigError, "near:"),
     ({"ood": ("near:{set}", "near:{set}")}, ConfigError, "twice"),
+    ({"ood": ("near:{set}", "far:{set}")}, ConfigError, "twice"),
     ({"draws": 0}, ConfigError, "one draw"),
     ({"limit": 0}, ConfigError, "1 to 48 images"),
     ({"scores": ("mps",)}, UnknownNameError, "msp"),

@@ -8,6 +8,7 @@ import pytest
 import rmeeto
 from rmeeto.data import ArraySource, DerivedOutliers, open_source
 from rmeeto.errors import ConfigError
+from rmeeto.objectives import SubspaceWarning
 from rmeeto.reporting import render_text
 
 TINY = {
@@ -81,6 +82,24 @@ def test_derived_outliers_of_images_of_several_sizes():
     source = Sizes(np.zeros((4, 8, 8), np.uint8), np.zeros(4, int))
     shapes = [DerivedOutliers(source).image(i).shape for i in range(4)]
     assert shapes == [(8, 8, 3), (8, 8, 3), (11, 10, 3), (12, 8, 3)]
+
+
+def test_features_no_wider_than_the_classes_are_stated(tmp_path):
+    """The record says it, not only the terminal; the principal subspace (ours) needs no such warning."""
+    width = rmeeto.create_model("vim_test").num_features
+    images = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    names = np.array([f"class {k}" for k in range(width)])
+    np.savez(tmp_path / "many.npz", images=images, labels=np.arange(60) % 3, classes=names)
+    settings = {**TINY, "data": str(tmp_path / "many.npz"), "max_steps": 1, "limit": 8}
+    with pytest.warns(SubspaceWarning):
+        record = rmeeto.rebuild(**settings, out=tmp_path / "run")
+    said = f"{width} feature channels for {width} classes"
+    assert sum(said in warning for warning in record.warnings) == 1
+    (tmp_path / "ours.toml").write_text(
+        '[recipe]\nepochs = 1\nlr = 1e-3\nscale_lr = false\ntrust = {subspace = "principal"}\n'
+    )
+    record = rmeeto.rebuild(**settings, recipe=str(tmp_path / "ours.toml"), out=tmp_path / "ours")
+    assert not any(said in warning for warning in record.warnings)
 
 
 def test_a_rebuild_can_end_with_an_audit(data, tmp_path):

@@ -124,14 +124,28 @@ class Backbone(nn.Module):
             images: (B, in_chans, H, W).
             indices: layers counted from 0, negative from the end; None = all.
         """
+        sites = self._ends(indices)
+        kept = self._run(self.embed(images), keep=set(sites))[1]
+        return [kept[site] for site in sites]
+
+    def forward_layers(
+        self, images: Tensor, indices: Sequence[int]
+    ) -> tuple[Tensor, list[TokenState]]:
+        """Logits (B, K), and the states of `forward_intermediates`, in one pass."""
+        sites = self._ends(indices)
+        state, kept = self._run(self.embed(images), keep=set(sites))
+        state = replace(state, tokens=self.final_norm(state.tokens))
+        return self.forward_head(state), [kept[site] for site in sites]
+
+    def _ends(self, indices: Sequence[int] | None) -> list[int]:
+        """The last block of each of the given layers."""
         depth = self.config.depth
         layers = range(depth) if indices is None else [i + depth if i < 0 else i for i in indices]
         if not all(0 <= i < depth for i in layers):
             reason = f"{self.config.name} has layers 0 to {depth - 1}"
             raise ConfigError("states after some layers", f"indices={indices}", reason)
         per_layer = len(self.block_list()) // depth
-        kept = self._run(self.embed(images), keep={(i + 1) * per_layer - 1 for i in layers})[1]
-        return [kept[(i + 1) * per_layer - 1] for i in layers]
+        return [(i + 1) * per_layer - 1 for i in layers]
 
     def _run(
         self, state: TokenState, keep: Container[int] = ()

@@ -24,6 +24,7 @@ _COMMANDS = {
     "evaluate": o.EvaluateOptions,
     "sweep": o.SweepOptions,
     "audit": o.AuditOptions,
+    "calibrate": o.CalibrateOptions,
     "bench": o.BenchOptions,
     "predict": o.PredictOptions,
     "inspect": o.InspectOptions,

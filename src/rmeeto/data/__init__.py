@@ -25,6 +25,7 @@ from .moebius import Moebius, moebius, perspective
 from .outliers import ID_OUTLIERS, DerivedOutliers, blend, fractal, id_outliers, jigsaw, noise
 from .preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, as_image
 from .reading import SOURCES, Reader, available_splits, open_source
+from .renumbered import Renumbered
 from .skipping import SkipReport
 from .sources import ArraySource, EncodedSource, ImageSource
 from .subsets import Subset, cache, hold_out_last, of_classes, split_validation, take
@@ -53,6 +54,7 @@ __all__ = [
     "Preprocessing",
     "RandAugment",
     "Reader",
+    "Renumbered",
     "SkipReport",
     "Subset",
     "TrainBatch",

@@ -73,7 +73,7 @@ def open_npz(path: Path, split: str) -> ImageSource:
     if file is None:
         raise missing_split(path, split, splits(path) or ())
     arrays = read_npz(file)
-    name = f"{file.parent.name}/{file.stem}"
+    name = f"{file.absolute().parent.name}/{file.stem}"
     if "labels" not in arrays or not ("images" in arrays or set(_PACK) <= set(arrays)):
         raise DataError(
             "arrays images and labels (and classes), or header, scan, offsets and labels",

@@ -56,6 +56,7 @@ from .intervals import (
     wilson,
 )
 from .invariance import BatchInvariance, batch_order_invariance
+from .layers import quarter_layers
 from .metrics import accuracies, accuracy, correct
 from .multilabel import real_accuracy, real_correct, real_difference
 from .predict import Predictions, predict
@@ -143,6 +144,7 @@ __all__ = [
     "per_class_accuracy",
     "predict",
     "predicted_cosine",
+    "quarter_layers",
     "real_accuracy",
     "real_correct",
     "real_difference",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..data import ImageSource, Preprocessing
 from ..errors import ConfigError, ShapeError
 from ..scores import GradientScore, Head, Outputs
-from .modes import device_of, evaluating
+from .layers import logits_and_layers
+from .modes import autocast, device_of, evaluating
 from .predict import BatchRun, OnProgress, logits_of, run_batches
 
 
@@ -73,7 +74,7 @@ def tapped(model: nn.Module) -> Iterator[Tap]:
 def collect(
     model: nn.Module, source: ImageSource, preprocessing: Preprocessing, batch_size: int = 128,
     workers: int = 0, on_progress: OnProgress | None = None, precision: str = "fp32",
-    gradient: GradientScore | None = None,
+    gradient: GradientScore | None = None, layers: Sequence[int] = (),
 ) -> Collected:  # fmt: skip
     """Logits and features of every image of ``source``, in one pass.
 
@@ -85,6 +86,8 @@ def collect(
         source, preprocessing, batch_size, workers, on_progress, precision: as `predict`.
         gradient: a score whose changed images are run too ("perturbed_logits" and
             "perturbed_features"): a backward and a second forward pass, in fp32.
+        layers: of a `Backbone`, whose mean tokens are kept too ("layer0", …), see `quarter_layers`; not
+            together with ``gradient``.
 
     Raises:
         DataError: no image could be read. ConfigError: no linear layer makes the logits.
@@ -95,11 +98,14 @@ def collect(
     with tapped(model) as tap:
 
         def forward(images: Tensor) -> Outputs:
-            logits = logits_of(model, images, precision if gradient is None else "fp32")["logits"]
+            with autocast(images.device, precision if gradient is None else "fp32"):
+                logits, earlier = (
+                    logits_and_layers(model, images, layers) if layers else (model(images), [])
+                )
             layer, features = tap.read(logits)
             if not heads:
                 heads.append(_head(layer))
-            return Outputs(logits, features)
+            return Outputs(logits, features, layers=tuple(earlier))
 
         def step(images: Tensor) -> dict[str, Tensor]:
             found = forward(images) if gradient is None else gradient.outputs(forward, images)
@@ -146,4 +152,5 @@ def _named(outputs: Outputs | None, prefix: str) -> dict[str, Tensor]:
     if outputs is None:
         return {}
     assert outputs.features is not None
-    return {f"{prefix}logits": outputs.logits, f"{prefix}features": outputs.features}
+    earlier = {f"{prefix}layer{k}": part for k, part in enumerate(outputs.layers)}
+    return {f"{prefix}logits": outputs.logits, f"{prefix}features": outputs.features} | earlier

@@ -9,7 +9,7 @@ from torch import Tensor
 from .combined import Outputs, Ramp, TrustObjective
 from .distillation import distillation
 from .feature_distillation import feature_distillation
-from .logit_norm import logit_norm
+from .logit_norm import label_loss, logit_norm
 from .mixoe import MixOE, mix_with_outliers
 from .outlier import (
     ENERGY_MARGINS,
@@ -61,7 +61,7 @@ __all__ = [
 class Objective:
     """Named losses of a batch: cross-entropy, plus distillation when there is a teacher.
 
-    ``loss = cross_entropy + distill_weight · distillation``
+    ``loss = cross_entropy + distill_weight · distillation``, `logit_norm` in the first's place if asked for.
     """
 
     smoothing: float = 0.0
@@ -70,6 +70,8 @@ class Objective:
     """Weight of the distillation; 0 leaves it out."""
     temperature: float = 1.0
     """Softness of the distillation."""
+    logit_norm: float | None = None
+    """τ of `logit_norm`; none = plain cross-entropy."""
 
     def __call__(
         self, logits: Tensor, targets: Tensor, teacher_logits: Tensor | None = None,
@@ -83,8 +85,8 @@ class Objective:
             teacher_logits: (B, K), or None for no distillation.
             class_weights: (K,) of the cross-entropy, see there.
         """
-        parts = {"cross_entropy": cross_entropy(logits, targets, self.smoothing, class_weights)}
-        loss = parts["cross_entropy"]
+        name, loss = label_loss(logits, targets, self.smoothing, class_weights, self.logit_norm)
+        parts = {name: loss}
         if teacher_logits is not None and self.distill_weight > 0:
             parts["distillation"] = distillation(logits, teacher_logits, self.temperature)
             loss = loss + self.distill_weight * parts["distillation"]

@@ -10,6 +10,8 @@ from torch import Tensor
 from ..errors import ConfigError
 from .distillation import distillation
 from .feature_distillation import feature_distillation
+from .logit_norm import label_loss
+from .mixoe import MixOE
 from .outlier import EnergyMargins, energy_hinges, outlier_exposure
 from .separation import OverClasses, clustering, principal_separation, separation
 from .supervised import cross_entropy
@@ -44,6 +46,9 @@ class Ramp:
         return (progress - self.start) / (self.end - self.start)
 
 
+_MIXING = MixOE()
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What a model gives for one batch."""
@@ -58,8 +63,8 @@ class Outputs:
 class TrustObjective:
     """Cross-entropy, distillation of logits and features, and losses on auxiliary outliers.
 
-    ``loss = CE + a·T²·KL + b·(1 − cos) + λ·OE + λ_E·hinges + β·Sep + α·Clu``, with every term averaged
-    over its own images. Without a teacher the two distillations are left out; without outliers
+    ``loss = CE + a·T²·KL + b·(1 − cos) + λ·OE + λ_E·hinges + λ_M·MixOE + β·Sep + α·Clu``, with every term
+    averaged over its own images. Without a teacher the two distillations are left out; without outliers
     everything from λ on is, clustering too, since alone it makes detection worse.
 
     The defaults are for a converged model whose reduction costs little accuracy. Where it costs
@@ -71,6 +76,8 @@ class TrustObjective:
 
     smoothing: float = 0.0
     """Label smoothing of the cross-entropy, in [0, 1)."""
+    logit_norm: float | None = None
+    """τ of `logit_norm` in the cross-entropy's place (0.04 is usual); none = plain."""
     distill_weight: float = 1.0
     """a of the logits' distillation."""
     temperature: float = 2.0
@@ -83,6 +90,11 @@ class TrustObjective:
     """λ_E of `energy_hinges` (0.1 in the literature, with ``exposure_weight=0``); needs margins."""
     margins: EnergyMargins | None = None
     """Margins of the energy hinges; take them from the current model's energies."""
+    mixing_weight: float = 0.0
+    """λ_M of the cross-entropy, without smoothing, on mixtures of images and outliers; 1 in the
+    literature, with ``exposure_weight=0``."""
+    mixing: MixOE = _MIXING
+    """How they are mixed."""
     separation_weight: float = 1.0
     """β, in units of ``reduction``: a β of the sum weighs as much as β·K of the mean. The paper's
     CIFAR tables were made with the sum and β = 1, which is 10 or 100 for the mean."""
@@ -93,7 +105,7 @@ class TrustObjective:
     clustering_weight: float = 0.1
     """α of `clustering`; 1 in the paper's text."""
     outlier_ramp: Ramp = Ramp()
-    """When λ and λ_E count."""
+    """When λ, λ_E and λ_M count."""
     separation_ramp: Ramp = Ramp()
     """When α and β count."""
 
@@ -104,6 +116,8 @@ class TrustObjective:
                 raise ConfigError(
                     f"{field.name} of at least 0", str(value), "0 leaves the term out"
                 )
+        if self.logit_norm is not None and not self.logit_norm > 0:
+            raise ConfigError("logit_norm above 0", str(self.logit_norm), "0.04 is the usual one")
         if self.energy_weight > 0 and self.margins is None:
             raise ConfigError(
                 f"energy_weight={self.energy_weight:g}",
@@ -129,6 +143,7 @@ class TrustObjective:
         basis: Tensor | None = None,
         progress: float = 1.0,
         class_weights: Tensor | None = None,
+        mixed: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """All losses by name, unweighted scalars; ``"loss"`` is the weighted sum to minimise.
 
@@ -143,16 +158,20 @@ class TrustObjective:
             basis: (C, k) of `principal_basis`, where ``subspace="principal"``.
             progress: share of the training that is over, in [0, 1]; moves the ramps.
             class_weights: (K,) of the cross-entropy, see there.
+            mixed: logits (B, K) of the mixtures and their targets (B, K), see `mix_with_outliers`.
 
         Raises:
-            ConfigError: a term switched on whose weight or basis is missing.
+            ConfigError: a term switched on whose weight, basis or mixtures are missing.
         """
-        plain = cross_entropy(student.logits, targets, self.smoothing, class_weights)
-        terms = {"cross_entropy": (1.0, plain)}
+        name, plain = label_loss(
+            student.logits, targets, self.smoothing, class_weights, self.logit_norm
+        )
+        terms = {name: (1.0, plain)}
         if teacher is not None:
             terms |= self._distillations(student, teacher)
         if outliers is not None:
             terms |= self._on_outputs(student, outliers, self.outlier_ramp(progress))
+            terms |= self._on_mixtures(mixed, self.outlier_ramp(progress))
             share = self.separation_ramp(progress)
             terms |= self._on_features(student, targets, outliers, weight, basis, share)
         parts = {name: value for name, (_, value) in terms.items()}
@@ -179,6 +198,14 @@ class TrustObjective:
             value = energy_hinges(student.logits, outliers.logits, m_in, m_out)
             terms["energy_hinges"] = (share * self.energy_weight, value)
         return terms
+
+    def _on_mixtures(self, mixed: tuple[Tensor, Tensor] | None, share: float) -> Terms:
+        if self.mixing_weight == 0:
+            return {}
+        if mixed is None:
+            reason = "pass mixed=(logits, targets), or set mixing_weight to 0"
+            raise ConfigError("mixtures of images and outliers", "none", reason)
+        return {"mixing": (share * self.mixing_weight, cross_entropy(*mixed))}
 
     def _on_features(
         self,

@@ -10,8 +10,9 @@ from .supervised import at_least_float32, cross_entropy
 
 
 def logit_norm(
-    logits: Tensor, targets: Tensor, temperature: float = 0.04, smoothing: float = 0.0
-) -> Tensor:
+    logits: Tensor, targets: Tensor, temperature: float = 0.04, smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Cross-entropy of ``f / (τ‖f‖)``: confidence can no longer grow with the length of f.
 
     Args:
@@ -19,6 +20,7 @@ def logit_norm(
         targets: (B,) int64 labels or (B, K) probabilities.
         temperature: τ > 0; the logits that enter the softmax have length 1/τ.
         smoothing: label smoothing, in [0, 1).
+        class_weights: (K,) as in `cross_entropy`.
 
     Returns:
         scalar in nats, the mean over the batch.
@@ -32,4 +34,15 @@ def logit_norm(
     if not temperature > 0:
         raise ConfigError("a temperature above 0", str(temperature), "0.04 is the usual one")
     unit = functional.normalize(at_least_float32(logits), dim=-1, eps=1e-7)
-    return cross_entropy(unit / temperature, targets, smoothing)
+    return cross_entropy(unit / temperature, targets, smoothing, class_weights)
+
+
+def label_loss(
+    logits: Tensor, targets: Tensor, smoothing: float, class_weights: Tensor | None,
+    logit_norm_temperature: float | None,
+) -> tuple[str, Tensor]:  # fmt: skip
+    """Name and value of the loss against the labels: "logit_norm" at that τ, or for None "cross_entropy"."""
+    if logit_norm_temperature is None:
+        return "cross_entropy", cross_entropy(logits, targets, smoothing, class_weights)
+    value = logit_norm(logits, targets, logit_norm_temperature, smoothing, class_weights)
+    return "logit_norm", value

@@ -36,9 +36,9 @@ def training_charts(record: RunRecord) -> list[Chart]:
 
 
 def _top1(record: RunRecord) -> dict[str, Metric]:
-    """Stage → its top-1 accuracy, in the order of the stages."""
+    """Stage → its top-1 accuracy, in the order of the stages; a control is on no way through them."""
     found = {m.group: m for m in record.metrics if m.name == "top1" and m.value is not None}
-    return {stage: found[stage] for stage in STAGES if stage in found}
+    return {stage: found[stage] for stage in STAGES if stage in found and stage != "control"}
 
 
 def _stage_point(x: int, metric: Metric) -> Point:

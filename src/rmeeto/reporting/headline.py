@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..errors import RmeetoError
-from .measures import STAGES
 from .numbers import THIN, duration, number
 from .record import RunRecord
 
@@ -33,7 +32,9 @@ def _merged(record: RunRecord) -> str:
 
 
 def _accuracy(record: RunRecord) -> list[str]:
-    base, reduced, retrained = (_value(record, "top1", stage) for stage in STAGES)
+    base, reduced, retrained = (
+        _value(record, "top1", stage) for stage in ("baseline", "reduced", "retrained")
+    )
     told = []
     if base is not None and reduced is not None:
         told.append(_lost(base - reduced) + _noise(record, "reduced"))

@@ -13,6 +13,7 @@ STAGES = {
     "baseline": "Baseline",
     "reduced": "Training-free",
     "retrained": "Re-trained",
+    "control": "Control, not reduced",
 }
 
 _CHANGE = "B − A"
@@ -25,6 +26,7 @@ MEASURES = {
     "top1_change": ("Accuracy", "Top-1, paired change"),
     "top5_change": ("Accuracy", "Top-5, paired change"),
     "gain_over_size_line": ("Accuracy", "Gain over size line"),
+    "real_top1": ("Accuracy", "Top-1, any right label (ReaL)"),
     "worst_class": ("Accuracy", "Worst class"),
     "aurc": ("Accuracy", "Risk over coverage (AURC, by msp)"),
     "nll": ("Calibration", "Negative log-likelihood"),
@@ -37,6 +39,8 @@ MEASURES = {
     "near_fpr95": ("Near OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
     "far_auroc": ("Far OOD found: AUROC, mean of sets", "AUROC"),
     "far_fpr95": ("Far OOD accepted where 95 % of ID are: FPR95, mean of sets", "FPR95"),
+    "shift_top1": ("Shifted images: top-1", "Top-1"),
+    "batch_dependence": ("Robustness", "Logits moved by the batch"),
     "corruptions_error": ("Robustness", "Error under corruptions, mean"),
     "corruptions_mce": ("Robustness", "Error under corruptions, relative to A (mCE)"),
     "perspective_error": ("Robustness", "Error under perspective, mean"),

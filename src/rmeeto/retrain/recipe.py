@@ -53,13 +53,16 @@ class Recipe:
     """Largest norm of the whole gradient."""
     smoothing: float | None = None
     """Label smoothing; none = the augmentation's."""
+    logit_norm: float | None = None
+    """Temperature τ of LogitNorm, in the place of the cross-entropy: confidence no longer grows with the
+    length of the logits, outliers are not needed; 0.04 is usual. None = plain cross-entropy."""
     distill_weight: float = 0.5
     """Weight of the distillation from the unreduced model; used when a teacher is given."""
     distill_temperature: float = 1.0
     """Softness of the distillation."""
     trust: dict[str, Any] | None = None
     """Settings of `rmeeto.objectives.TrustObjective`, for a re-training with outliers; none = without.
-    Smoothing and distillation are the recipe's unless they are set here."""
+    Smoothing, LogitNorm and distillation are the recipe's unless they are set here."""
     outlier_batch: int | None = None
     """Outliers a step (with ``trust``); none = as many as images."""
     max_drop: float | None = None
@@ -170,7 +173,7 @@ _RANGES = (
             "max_class_drop",
         ),
     ),
-    (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "repeats", "views")),
+    (_positive, "above 0", ("lr", "eps", "clip_grad", "distill_temperature", "logit_norm", "repeats", "views")),
     (
         _positive,
         "above 0",

@@ -40,5 +40,7 @@ class RetrainResult:
     without ``max_class_drop``. Above that limit, no weights met it."""
     skipped: list[str] = field(default_factory=list)
     """Corrupt images that were left out, the first twenty of each set."""
+    warnings: list[str] = field(default_factory=list)
+    """What the user should know about the losses on this model."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """The lines of ``log.jsonl``."""

@@ -61,7 +61,7 @@ class Run:
             model, recipe, train, outliers, preprocessing, teacher, self.world
         )  # fmt: skip
         self.criterion = self.trust.criterion if self.trust else Plain(
-            Objective(smoothing, recipe.distill_weight, recipe.distill_temperature),
+            Objective(smoothing, recipe.distill_weight, recipe.distill_temperature, recipe.logit_norm),
             None if teacher is None else Teacher(teacher, recipe.views is not None),
         )  # fmt: skip
         self.identity = checkpoint.identity(
@@ -292,6 +292,7 @@ class Run:
             best_accuracy=None if last is None else self._best("accuracy"),
             class_drop=None if self.bound is None else self._best("class_drop"),
             skipped=[*self.feed.skipped.names, *self.skipped.names],
+            warnings=[self.trust.warning] if self.trust and self.trust.warning else [],
             history=self.log.history,
         )
 

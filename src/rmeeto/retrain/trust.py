@@ -49,17 +49,47 @@ def prepare(
     Raises:
         ConfigError: settings that don't fit each other, or fewer outliers than a step needs.
     """
+    check_enough(recipe, outliers)
     kept, held_out = split_validation(outliers, HELD_OUT, recipe.seed)
     look = _Look(model, preprocessing, recipe.seed)
     objective = _objective(recipe, look, train, kept)
     basis = warning = None
     if objective.separation_weight > 0 and objective.subspace == "principal":
         basis = principal_basis(look(train, "features")).to(next(model.parameters()))
-    elif objective.separation_weight > 0:
-        warning = subspace_warning(look(train, "features", 1).shape[1], len(train.classes))
+    else:
+        warning = width_warning(recipe, look(train, "features", 1).shape[1], len(train.classes))
     device = next(model.parameters()).device
+    criterion = Trusting(objective, teacher, basis, len(train.classes))
     feed = Feed(kept, outlier_recipe(recipe), preprocessing, device, world)
-    return Trust(Trusting(objective, teacher, basis), feed, held_out, warning)
+    return Trust(criterion, feed, held_out, warning)
+
+
+def check_enough(recipe: Recipe, outliers: ImageSource) -> None:
+    """Refuse fewer outliers than a step takes and, beside them, a tenth to choose the weights by.
+
+    Raises:
+        ConfigError: so many are missing.
+    """
+    wanted, images = recipe.outlier_batch or recipe.batch_size, len(outliers)
+    kept = images - round(HELD_OUT * images)
+    if kept >= wanted and kept < images:
+        return
+    reason = f"give more images, a smaller batch, or a recipe with outlier_batch of {max(kept, 1)} or less"
+    if kept == images:
+        reason = "give more images: not one can be held out"
+    raise ConfigError(
+        f"{wanted} outliers a step, and a tenth of all to choose the weights by",
+        f"{images} in {outliers.name}",
+        reason,
+    )
+
+
+def width_warning(recipe: Recipe, width: int, classes: int) -> str | None:
+    """What the separation of a recipe with ``trust`` lacks at this feature width; None if nothing."""
+    settings = recipe.trust or {}
+    if settings.get("subspace") == "principal" or settings.get("separation_weight") == 0:
+        return None
+    return subspace_warning(width, classes)
 
 
 def check(recipe: Recipe, outliers: ImageSource | None) -> None:
@@ -93,6 +123,7 @@ def _objective(
         "smoothing": recipe.smoothing or 0.0,
         "distill_weight": recipe.distill_weight,
         "temperature": recipe.distill_temperature,
+        **({} if recipe.logit_norm is None else {"logit_norm": recipe.logit_norm}),
         **(recipe.trust or {}),
     }
     if settings.get("energy_weight") and not settings.get("margins"):

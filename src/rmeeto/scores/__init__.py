@@ -14,7 +14,7 @@ from .common import SCORES, restore, score_from_dict
 from .fitted import Fitted
 from .gradient import AdaScaleA, AdaScaleL, GradientScore, Odin
 from .logits import GEN, MSP, Energy, Entropy, MaxLogit
-from .mahalanobis import Mahalanobis, RelativeMahalanobis
+from .mahalanobis import Mahalanobis, MahalanobisLayers, RelativeMahalanobis
 from .neighbours import KNN, NNGuide
 from .outputs import Head, Outputs
 from .prototypes import FDBD, NCI, SHE, Separation
@@ -42,6 +42,7 @@ __all__ = [
     "Head",
     "KLMatching",
     "Mahalanobis",
+    "MahalanobisLayers",
     "MaxLogit",
     "NNGuide",
     "NegativeFeaturesWarning",

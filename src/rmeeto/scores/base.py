@@ -46,6 +46,8 @@ class Score:
     """whether it should be fitted on images that the model was not trained on"""
     nonnegative: ClassVar[bool] = False
     """whether it assumes features that a ReLU has made non-negative"""
+    layered: ClassVar[bool] = False
+    """whether it reads `Outputs.layers`"""
     gradient: ClassVar[bool] = False
     """whether it reads `Outputs.perturbed`, which costs a backward and a second forward pass"""
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rmeeto.errors import ScoreError
+from rmeeto.errors import ScoreError, ShapeError
 
 from .base import Needs, Score
+from .checks import refuse_non_finite
 from .common import SCORES, class_means, features_of, labels_of
 from .fitted import Statistics
 from .outputs import Head, Outputs
@@ -31,7 +32,10 @@ class GaussianScore(Score):
         self._require(0 <= self.shrinkage <= 1, "shrinkage", "use 0 up to 1")
 
     def _class_statistics(self, train: Outputs) -> Statistics:
-        h, labels = features_of(train).double(), labels_of(train)
+        return self._statistics_of(features_of(train), train)
+
+    def _statistics_of(self, features: Tensor, train: Outputs) -> Statistics:
+        h, labels = features.double(), labels_of(train)
         means, count = class_means(h, labels, train.logits.shape[1])
         origin, whiten = h.mean(0), whitening(h - means[labels], self.shrinkage)
         if whiten.shape[1] == 0:
@@ -84,6 +88,56 @@ class RelativeMahalanobis(GaussianScore):
         h = features_of(outputs)
         centred = (h.double() - statistics["origin"]) @ statistics["background"]
         return nearest_class(h, statistics) - centred.square().sum(1)
+
+
+@SCORES.register("mahalanobis_layers")
+@dataclass(frozen=True)
+class MahalanobisLayers(GaussianScore):
+    """``(1/L) Σ_l MD_l(h_l) / mean_ID MD_l``: Mahalanobis in the last layer and in earlier ones; ≥ 0.
+
+    Each layer has class means and a covariance of its own, and counts in units of the mean distance of
+    the images that it was fitted on, because equal weights need equal scales and there are no outliers to
+    learn others from.
+
+    Source: Lee et al. 2018 (as `Mahalanobis`), section 2.2, feature ensemble; differs in: equal weights
+    instead of a regression on outliers, no input step.
+    """
+
+    name: ClassVar[str] = "mahalanobis_layers"
+    layered: ClassVar[bool] = True
+
+    def _statistics(self, train: Outputs, head: Head) -> Statistics:
+        found: Statistics = {}
+        for index, features in enumerate(self._layers(train)):
+            own = self._statistics_of(features, train)
+            own["scale"] = nearest_class(features, own).mean()
+            found |= {f"{index}.{key}": value for key, value in own.items()}
+        return found
+
+    def _score(self, outputs: Outputs, head: Head, statistics: Statistics) -> Tensor:
+        layers = self._layers(outputs)
+        count = sum(key.endswith(".scale") for key in statistics)
+        fitted = [len(statistics[f"{index}.origin"]) for index in range(count)]
+        given = [features.shape[1] for features in layers]
+        if given != fitted:
+            asked = f"the score {self.name} fitted to layers of widths {fitted}"
+            raise ShapeError(asked, f"layers of widths {given}", "fit it again for this model")
+        parts = []
+        for index, features in enumerate(layers):
+            own = {key: statistics[f"{index}.{key}"] for key in _OF_A_LAYER}
+            parts.append(nearest_class(features, own) / own["scale"])
+        return torch.stack(parts).mean(0)
+
+    def _layers(self, outputs: Outputs) -> list[Tensor]:
+        if not outputs.layers:
+            reason = "collect them with evaluation.collect(…, layers=quarter_layers(model))"
+            raise ScoreError(f"the score {self.name}", "outputs without earlier layers", reason)
+        for layer in outputs.layers:
+            refuse_non_finite(self.name, "features of a layer", layer)
+        return [*outputs.layers, features_of(outputs)]
+
+
+_OF_A_LAYER = ("origin", "whiten", "centres", "scale")
 
 
 def whitening(residuals: Tensor, shrinkage: float) -> Tensor:

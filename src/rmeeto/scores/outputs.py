@@ -30,11 +30,14 @@ class Outputs:
     """(n,) int64 class of each image, 0 … K−1"""
     perturbed: Outputs | None = None
     """outputs of the same images after a step along the input gradient, for `GradientScore`"""
+    layers: tuple[Tensor, ...] = ()
+    """(n, d_l) features of earlier layers, first to last, for scores that are `Score.layered`"""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "logits", at_least_float32(self.logits))
         if self.features is not None:
             object.__setattr__(self, "features", at_least_float32(self.features))
+        object.__setattr__(self, "layers", tuple(map(at_least_float32, self.layers)))
         n = self.logits.shape[0] if self.logits.ndim == 2 else -1
         two = self.logits.ndim == 2 and self.logits.shape[1] > 1
         _require_shape(two, "logits (n, K) with K > 1", self.logits)
@@ -44,6 +47,9 @@ class Outputs:
         if self.labels is not None:
             good = self.labels.shape == (n,) and not self.labels.is_floating_point()
             _require_shape(good, f"integer labels ({n},)", self.labels)
+        for layer in self.layers:
+            good = layer.ndim == 2 and layer.shape[0] == n
+            _require_shape(good, f"features of a layer ({n}, d)", layer)
         if self.perturbed is not None:
             good = self.perturbed.logits.shape == self.logits.shape
             _require_shape(
@@ -60,6 +66,7 @@ class Outputs:
             None if self.features is None else change(self.features),
             None if self.labels is None else change(self.labels),
             None if self.perturbed is None else self.perturbed.map(change),
+            tuple(map(change, self.layers)),
         )
 
     def rows(self, start: int, stop: int) -> Outputs:

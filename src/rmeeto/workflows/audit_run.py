@@ -15,11 +15,12 @@ from ..errors import ConfigError
 from ..evaluation.checks import check_draws
 from ..profiling import count_flops
 from ..reporting import LayerTokens, Metric, RunRecord, Table
-from ..scores import SCORES, GradientScore
+from ..scores import GradientScore
 from . import measure
-from .auditing import cascade, corruptions, inputs, lines, outputs, tables
+from .auditing import batches, cascade, corruptions, inputs, lines, outputs, shifts, tables
 from .auditing.cascade import ImageCost
 from .auditing.corruptions import Corruptions, missing, open_corruptions
+from .auditing.detectors import learns, score_named
 from .auditing.extra import Extra
 from .auditing.inputs import Candidate, Images
 from .auditing.lines import Line
@@ -31,7 +32,7 @@ from .setup import settle
 from .ui import Silent, Watcher
 
 # Settings that no kept output depends on: sets and scores may change from call to call.
-_FREE = ("ood", "scores", "gradient", "draws", "corrupting", "speed", "timing")
+_FREE = ("ood", "scores", "gradient", "draws", "corrupting", "shifting", "speed", "timing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,7 @@ def run(
     speed, timed = _speed(audit)
     seed = options.run.seed
     extra = [
+        *_same_classes(audit, models),
         cascade.risk_extra(models, seed),
         _cascade(audit, models, timed or cost),
         _corrupted(audit),
@@ -106,9 +108,9 @@ def _prepare(options: AuditOptions, ui: Watcher) -> _Audit:
 
 def _sources(audit: _Audit) -> list[ImageSource]:
     """The image sets that are run, with those that the chosen scores are fitted on."""
-    chosen = [SCORES.get(name) for name in audit.names]
+    chosen = [score_named(name) for name in audit.names]
     found = [audit.images.evaluation, *(o.source for o in audit.images.outliers)]
-    if any(score.fitted and not score.held_out for score in chosen):
+    if any(learns(score) and not score.held_out for score in chosen):
         found.append(audit.images.fit)
     if any(score.held_out for score in chosen):
         found.append(audit.images.held_out)
@@ -129,7 +131,10 @@ def _announce(audit: _Audit) -> None:
             candidate.model, audit.images.evaluation, candidate.preprocessing
         )
         sources = _sources(audit)
-        plain += each * sum(len(s) for s in sources if not audit.keeper.is_kept(candidate, s))
+        due = [*sources, *audit.images.shifted]
+        plain += each * sum(len(s) for s in due if not audit.keeper.is_kept(candidate, s))
+        if any(score.layered for score in scores):
+            plain += each * sum(map(len, sources))
         steps = {audit.keeper.stage(candidate, s, g) for g in changes for s in sources[:1]}
         costly += _GRADIENT_COST * each * len(steps) * sum(map(len, sources))
         if wanted:
@@ -182,6 +187,18 @@ def _lines(audit: _Audit, models: Sequence[Scored]) -> list[Line]:
     return found
 
 
+def _same_classes(audit: _Audit, models: Sequence[Scored]) -> list[Extra]:
+    """Images of the ID classes: shifted, with several right labels, beside other images."""
+    images, seed, draws = audit.images, audit.options.run.seed, audit.options.draws
+    found = [shifts.shift_extra(audit.keeper, models, images, seed, draws)]
+    if images.real is not None:
+        found.append(shifts.real_extra(models, images.real, seed, draws))
+    found.append(
+        batches.batch_extra(audit.folder, audit.candidates, images.evaluation, seed)
+    )
+    return found
+
+
 def _corrupted(audit: _Audit) -> Extra:
     """Errors on corrupted images, if they were asked for."""
     wanted, seed = audit.corruptions, audit.options.run.seed
@@ -225,6 +242,8 @@ def _record(
         audit.names,
         audit.options.draws,
         to_dict(audit.options.corrupting),
+        [s.fingerprint() for s in audit.images.shifted],
+        audit.images.real and [sorted(labels) for labels in audit.images.real],
     ]
     if audit.corruptions and audit.corruptions.masks is not None:
         kept_with.append(audit.corruptions.masks.fingerprint())
@@ -277,7 +296,7 @@ def _skipped(audit: _Audit) -> dict[str, dict]:
     found = {
         f"{candidate.letter}, {source.name}": audit.keeper.skipped(candidate, source)
         for candidate in audit.candidates
-        for source in _sources(audit)
+        for source in (*_sources(audit), *audit.images.shifted)
     }
     return {name: report for name, report in found.items() if report.get("count")}
 

@@ -9,7 +9,8 @@ from . import measure
 from .folder import RunFolder
 from .options import EvaluateOptions
 from .record import default_out, finish, start_record
-from .setup import build_reducer, open_evaluation, open_model, settle
+from .setup import build_reducer, open_evaluation, open_model, settle, stated_reduction
+from .stated import size_notes
 from .ui import Silent, Watcher
 
 
@@ -22,7 +23,7 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     settle(options.run)
     source = open_evaluation(options.data)
     job = open_model(options.model, source.classes, ui, options.run.seed, keep_reduction=True)
-    reducer = build_reducer(options.reduction)
+    reducer = build_reducer(stated_reduction(options.reduction))
     model = job.model if reducer is None else reduce_(job.model, reducer)
     inputs = {"model": job.identity, "data": source.fingerprint()}
     folder = RunFolder(default_out(options.run, "evaluate"), options, inputs, options.run.resume)
@@ -35,7 +36,8 @@ def run(options: EvaluateOptions, ui: Watcher | None = None) -> RunRecord:
     cost, layers = measure.cost_metrics(model, stage)
     record = start_record(
         "evaluate", options, folder.fingerprint, metrics=metrics + cost, tokens_per_layer=(layers,),
-        skipped={stage: skipped} if skipped["count"] else {}, warnings=job.warnings,
+        skipped={stage: skipped} if skipped["count"] else {},
+        warnings=(*job.warnings, *size_notes(source, job.preprocessing)),
         headline=f"{options.model.model}: {found['top1']} top-1 on {len(labels)} images.",
     )  # fmt: skip
     return finish(record, folder, ui)

@@ -145,6 +145,18 @@ class CorruptionOptions:
 
 
 @dataclass(frozen=True)
+class ShiftOptions:
+    """The ID classes under other conditions, for an audit."""
+
+    shifts: tuple[str, ...] = ()
+    """Test sets of the same classes, photographed or collected anew (ImageNet-V2 and the like), in any format that
+    --data takes; classes are matched by name, and some may be missing."""
+    real: Path | None = None
+    """JSON with all the right labels of each evaluation image (ReaL): a list of lists in the order of the images, or
+    an object from file names to lists; labels are class names or numbers."""
+
+
+@dataclass(frozen=True)
 class SpeedOptions:
     """How speed is measured."""
 
@@ -180,12 +192,16 @@ class RebuildOptions:
     training: RetrainOptions = field(default_factory=RetrainOptions)
     trusting: TrustOptions = field(default_factory=TrustOptions)
     corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
+    shifting: ShiftOptions = field(default_factory=ShiftOptions)
     speed: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     curve: tuple[int, ...] = (3, 7, 11, 15, 20)
     """Values of r for the curve of accuracy without re-training."""
     curve_images: int = 1000
     """Images behind each point of that curve (0: no curve)."""
+    control: bool = False
+    """Also re-train the unreduced model by the same recipe, to tell what the training does from what the reduction
+    does. Takes the re-training's time again, and more, because no token is removed."""
     sizes: tuple[Path, ...] = ()
     """record.json of `rmeeto evaluate` runs of unreduced siblings (other widths), for the gain over the size line."""
     pictures: int = 6
@@ -194,8 +210,8 @@ class RebuildOptions:
     """Also audit the rebuilt model against the original (calibration, out-of-distribution detection; see
     `rmeeto audit`), in the folder audit/ and in this report."""
     ood: tuple[str, ...] = ()
-    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions, --perspective and
-    --masks need --audit too."""
+    """With --audit: image sets of other classes, each as near:DATA or far:DATA. --corruptions, --perspective,
+    --masks, --shifts and --real need --audit too."""
 
 
 @dataclass(frozen=True)
@@ -254,13 +270,15 @@ class AuditOptions:
     data: DataOptions = field(default_factory=DataOptions)
     reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
     corrupting: CorruptionOptions = field(default_factory=CorruptionOptions)
+    shifting: ShiftOptions = field(default_factory=ShiftOptions)
     timing: SpeedOptions = field(default_factory=SpeedOptions)
     run: RunOptions = field(default_factory=RunOptions)
     ood: tuple[str, ...] = ()
     """Image sets of classes that the model was not trained on, each as near:DATA (similar things) or far:DATA (other
     things); DATA is anything that --data takes. Images are brought to the model's size and channels."""
     scores: tuple[str, ...] = TIER_1
-    """Out-of-distribution scores (`rmeeto list` shows all). Another choice in the same --out reads the kept outputs."""
+    """Out-of-distribution scores (`rmeeto list` shows all), or MODULE:FUNCTION, which makes a detector of another
+    package such as pytorch-ood. Another choice in the same --out reads the kept outputs."""
     gradient: bool = False
     """Also odin and adascale, which need the gradient of the input: about four times the time of a pass, each."""
     fit_images: int = 5000
@@ -284,8 +302,18 @@ class BenchOptions:
 
 
 @dataclass(frozen=True)
+class CalibrateOptions:
+    """Fit a temperature on validation images and save it with the model; `predict` divides by it."""
+
+    model: ModelOptions = field(default_factory=ModelOptions)
+    data: DataOptions = field(default_factory=DataOptions)
+    reduction: ReductionOptions = field(default_factory=lambda: ReductionOptions(method="none"))
+    run: RunOptions = field(default_factory=RunOptions)
+
+
+@dataclass(frozen=True)
 class PredictOptions:
-    """Classes and confidences for images."""
+    """Classes and confidences for images, at the temperature that `calibrate` stored with the model, if any."""
 
     images: Positional[tuple[Path, ...]]
     """Image files or folders of them."""

@@ -14,6 +14,7 @@ from .folder import RunFolder
 from .options import PredictOptions
 from .record import default_out, finish, start_record
 from .setup import Job, open_model, settle
+from .temperature import temperature_of
 from .ui import Silent, Watcher
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -26,11 +27,12 @@ def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
     files = list(image_files(options.images))
     job = open_model(options.model, None, ui, options.run.seed, keep_reduction=True)
     names = job.model.metadata.get("classes") or [str(k) for k in range(job.model.num_classes)]
+    temperature, notes = temperature_of(job.model, job.preprocessing)
     rows, bad = [], []
     with ui.bar("predict") as bar:
         for done, path in enumerate(files):
             try:
-                rows += _rows(job, names, path, options.top)
+                rows += _rows(job, names, path, options.top, temperature)
             except DataError as error:
                 bad.append(f"{path}: {error.reason}")
             bar.update(done + 1, len(files), path.name)
@@ -45,9 +47,9 @@ def run(options: PredictOptions, ui: Watcher | None = None) -> RunRecord:
         default_out(options.run, "predict"), options, {"model": job.identity}, resume=False
     )
     record = start_record(
-        "predict", options, folder.fingerprint, tables=(table,), warnings=job.warnings,
+        "predict", options, folder.fingerprint, tables=(table,), warnings=(*job.warnings, *notes),
         skipped={"unreadable": {"count": len(bad), "names": bad[:20]}} if bad else {},
-        headline=f"{len(files) - len(bad)} images classified.",
+        headline=f"{len(files) - len(bad)} images classified{_told(temperature)}.",
     )  # fmt: skip
     return finish(record, folder, ui)
 
@@ -80,10 +82,14 @@ def read_image(path: Path):
         raise DataError("to decode an image", str(path), why) from error
 
 
-def _rows(job: Job, names: Sequence[str], path: Path, top: int) -> list[tuple]:
+def _told(temperature: float) -> str:
+    return "" if temperature == 1 else f", confidences calibrated (temperature {temperature:.3g})"
+
+
+def _rows(job: Job, names: Sequence[str], path: Path, top: int, temperature: float) -> list[tuple]:
     image = torch.from_numpy(job.preprocessing.apply(read_image(path)))[None]
     with torch.inference_mode():
-        confidence = job.model(image).float().softmax(-1)[0]
+        confidence = (job.model(image).float() / temperature).softmax(-1)[0]
     best = confidence.topk(min(top, len(confidence)))
     return [
         (str(path), rank + 1, names[k], round(100 * p, 2))

@@ -23,8 +23,9 @@ from ..tokens import reduce_
 from . import audit_run, measure
 from .auditing.cascade import CASCADE, ImageCost
 from .auditing.corruptions import open_corruptions
+from .auditing.inputs import open_images
 from .folder import RunFolder
-from .options import AuditOptions, CorruptionOptions, RebuildOptions
+from .options import AuditOptions, CorruptionOptions, RebuildOptions, ShiftOptions
 from .record import default_out, finish, start_record
 from .setup import (
     Job,
@@ -36,8 +37,8 @@ from .setup import (
     part_splits,
     settle,
 )
-from .training import watch
-from .trust import open_outliers, trusting
+from .training import training_notes, watch
+from .trust import check_room, check_unseen, open_outliers, trusting
 from .ui import Silent, Watcher
 
 
@@ -82,6 +83,11 @@ def run(options: RebuildOptions, ui: Watcher | None = None) -> RunRecord:
     curve = _curve(run_, full)
     trained, history = _retrain(run_, reduced, full)
     _evaluate(run_, "retrained", trained)
+    if options.control:
+        control, its = _retrain(run_, copy.deepcopy(full), full, "control")
+        told = [note for note in training_notes(run_.recipe, its) if note not in run_.notes]
+        run_.notes += tuple(f"control: {note}" for note in told)
+        _evaluate(run_, "control", control)
     speed = run_.folder.value("speed", lambda: measure.measure_speed(
         {"baseline": full, "retrained": trained}, run_.splits.evaluation, options.speed, run_.ui))  # fmt: skip
     audit = _audit(run_, full, speed)
@@ -102,17 +108,24 @@ def _prepare(options: RebuildOptions, ui: Watcher) -> _Run:
     if options.corrupting != CorruptionOptions() and not options.audit:
         reason = "they belong to --audit; add that"
         raise ConfigError("corrupted images", "no --audit", reason)
+    if options.shifting != ShiftOptions() and not options.audit:
+        reason = "they belong to --audit; add that"
+        raise ConfigError("--shifts or --real", "no --audit", reason)
     recipe = trusting(build_recipe(options.training, options.run.seed), options.trusting)
     splits = open_splits(options.data, options.run.seed)
     _check_corruptions(options, splits)
+    judged = open_images(_audit_options(options)).outliers if options.audit else ()
     job = open_model(options.model, splits.evaluation.classes, ui, options.run.seed)
     reduce_(copy.deepcopy(job.model), reducer)
     outliers, notes = open_outliers(options.trusting, splits.train, options.run.seed)
+    notes += check_unseen(options.trusting, outliers, judged)
+    notes += check_room(recipe, job.model, outliers)
     inputs = {"model": job.identity, "data": splits.identity()}
     inputs |= {"outliers": outliers.fingerprint()} if outliers else {}
     folder = RunFolder(
-        default_out(options.run, "rebuild"), options, inputs, options.run.resume, ("corrupting",)
-    )
+        default_out(options.run, "rebuild"), options, inputs, options.run.resume,
+        ("corrupting", "shifting", "control"),
+    )  # fmt: skip
     return _Run(options, ui, splits, job, folder, reducer, recipe, outliers, notes)
 
 
@@ -142,7 +155,8 @@ def _announce(run_: _Run) -> None:
     ]
     bounds = [min(steps) * recipe.batch_size * _TRAINING_STEP * each] if steps else []
     bounds += [60 * recipe.minutes] if recipe.minutes else []
-    training, speed = min(bounds), options.speed.speed_seconds * len(options.speed.batches)
+    training = min(bounds) * (2 if options.control else 1)
+    speed = options.speed.speed_seconds * len(options.speed.batches)
     run_.ui.note(
         f"expected: about {(seen * each + training + speed) / 60:.1f} minutes, of which re-training "
         f"{training / 60:.1f} ({1 / each:.0f} images/s in evaluation; stages already done are skipped)"
@@ -198,24 +212,30 @@ def _curve(run_: _Run, full: Backbone) -> list[dict[str, Any]]:
     return rows
 
 
-def _retrain(run_: _Run, reduced: Backbone, teacher: Backbone) -> tuple[Backbone, dict[str, Any]]:
+def _retrain(
+    run_: _Run, model: Backbone, teacher: Backbone, control: str = ""
+) -> tuple[Backbone, dict[str, Any]]:
+    """Train the model as the recipe says; the control's files lie in a folder of that name."""
     options, folder, recipe = run_.options, run_.folder, run_.recipe
-    model_dir = folder.path / "model"
+    path = folder.path / control
+    model_dir = path / "model"
+    if control and recipe.elastic:  # there is no schedule to draw shares of
+        recipe = recipe.changed(elastic=False)
 
     def compute() -> dict[str, Any]:
-        with run_.ui.bar("re-train") as bar:
+        with run_.ui.bar(f"re-train {control}".strip()) as bar:
             result = retrain(
-                reduced, recipe, run_.splits.train, run_.splits.validation, folder.path / "retrain",
+                model, recipe, run_.splits.train, run_.splits.validation, path / "retrain",
                 preprocessing=run_.job.preprocessing, teacher=teacher, outliers=run_.outliers,
                 on_event=watch(bar), resume=options.run.resume,
             )  # fmt: skip
         provenance = {"command": "rebuild", "recipe": to_dict(recipe), "from": options.model.model}
         save_model(
-            reduced, model_dir, {"classes": run_.splits.train.classes, "provenance": provenance}
+            model, model_dir, {"classes": run_.splits.train.classes, "provenance": provenance}
         )
         return to_dict(result)
 
-    history = folder.value("retrain", compute)
+    history = folder.value(f"retrain_{control}" if control else "retrain", compute)
     return load_model(model_dir), history
 
 
@@ -226,13 +246,17 @@ def _audit(run_: _Run, full: Backbone, speed: dict[str, Any]) -> RunRecord | Non
         return None
     if not (path / "baseline" / "config.json").exists():
         save_model(full, path / "baseline", {"classes": run_.splits.train.classes})
-    return audit_run.run(
-        AuditOptions(
-            models=(str(path / "baseline"), str(path / "model")), data=options.data, ood=options.ood,
-            corrupting=options.corrupting, run=dataclasses.replace(options.run, out=path / "audit"),
-        ),
-        run_.ui,
-        ImageCost.timed(speed, "baseline", "retrained"),
+    pair = (str(path / "baseline"), str(path / "model"))
+    run = dataclasses.replace(options.run, out=path / "audit")
+    asked = dataclasses.replace(_audit_options(options), models=pair, run=run)
+    return audit_run.run(asked, run_.ui, ImageCost.timed(speed, "baseline", "retrained"))
+
+
+def _audit_options(options: RebuildOptions) -> AuditOptions:
+    """What of a rebuild's settings its audit takes over."""
+    return AuditOptions(
+        data=options.data, ood=options.ood, corrupting=options.corrupting,
+        shifting=options.shifting, run=options.run,
     )  # fmt: skip
 
 
@@ -251,9 +275,11 @@ def _report(
     run_.metrics += _memory(run_, {"baseline": full, "retrained": trained})
     run_.metrics += _size_line(run_)
     run_.metrics += _audited(audit) if audit else []
+    run_.metrics += _control_audited(run_)
+    told = [*run_.notes, *training_notes(run_.recipe, history), *_class_warning(run_.recipe, history)]
     record = start_record(
         "rebuild", options, folder.fingerprint, metrics=run_.metrics,
-        warnings=(*run_.job.warnings, *run_.notes, *_class_warning(run_.recipe, history)),
+        warnings=(*run_.job.warnings, *dict.fromkeys(told)),
         series=[*_series(run_, curve), *(audit.series if audit else ())], history=history["history"],
         tokens_per_layer=tokens,
         skipped=run_.skipped, tables=() if audit is None else audit.tables,
@@ -272,6 +298,22 @@ def _audited(audit: RunRecord) -> list[Metric]:
     found = [m for m in audit.metrics if m.name in _OF_AUDIT and m.group in stages]
     cascade = [m for m in audit.metrics if m.group == CASCADE]
     return [dataclasses.replace(m, group=stages[m.group]) for m in found] + cascade
+
+
+def _control_audited(run_: _Run) -> list[Metric]:
+    """The rebuilt model against the control, in audit_control/: what the reduction does at equal training."""
+    options, path = run_.options, run_.folder.path
+    if not (options.audit and options.control):
+        return []
+    pair = (str(path / "control" / "model"), str(path / "model"))
+    run = dataclasses.replace(options.run, out=path / "audit_control")
+    asked = dataclasses.replace(_audit_options(options), models=pair, run=run)
+    found = audit_run.run(asked, run_.ui).metrics
+    return [
+        dataclasses.replace(m, group="control")
+        for m in found
+        if m.name in _OF_AUDIT and m.group == "A"
+    ]
 
 
 def _class_warning(recipe: Recipe, history: dict[str, Any]) -> list[str]:

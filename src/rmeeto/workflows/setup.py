@@ -26,6 +26,7 @@ from ..retrain import Recipe, RecipeFile, preset
 from ..tokens import restore_
 from .allocator import keep_freed_memory
 from .options import DataOptions, ModelOptions, ReductionOptions, RetrainOptions, RunOptions
+from .stated import class_notes, require_classes
 from .ui import Watcher
 
 Sites = str | int | tuple[int, ...] | None
@@ -80,6 +81,7 @@ def open_model(
         if classes is not None and model.num_classes != len(classes):
             notes.append(f"head of {model.num_classes} classes replaced for {len(classes)} classes")
             model.reset_classifier(len(classes))
+        notes += class_notes(model, classes or ())
     else:
         if classes is not None:
             overrides.setdefault("num_classes", len(classes))
@@ -122,7 +124,7 @@ class Splits:
 
 def open_evaluation(options: DataOptions) -> ImageSource:
     """The images that results are reported on (`open_test`), the first ``options.limit`` of them."""
-    return _first(open_test(options.data), options.limit)
+    return _first(require_classes(open_test(options.data)), options.limit)
 
 
 def open_test(data: str) -> ImageSource:
@@ -145,7 +147,7 @@ def part_splits(options: DataOptions, seed: int) -> Splits:
     training images (``options.validation`` of them each), the same way for the same seed.
     """
     found = available_splits(options.data)
-    train = open_source(options.data, "train")
+    train = require_classes(open_source(options.data, "train"))
     if "test" in found or "val" in found:
         evaluation = open_source(options.data, "test" if "test" in found else "val")
     else:
@@ -161,12 +163,33 @@ def _first(source: ImageSource, limit: int | None) -> ImageSource:
     return Subset(source, range(min(limit, len(source)))) if limit else source
 
 
+_GOALS = ("r", "ratio", "final_tokens", "gflops")
+"""Settings that say how far to reduce."""
+
+
+def stated_reduction(options: ReductionOptions) -> ReductionOptions:
+    """For commands that reduce nothing by default: how far, without a method, means merging by R-MeeTo.
+
+    Raises:
+        ConfigError: no method and no goal, and yet a setting of a reduction.
+    """
+    if options.method != "none":
+        return options
+    if any(getattr(options, goal) is not None for goal in _GOALS):
+        return dataclasses.replace(options, method="rmeeto")
+    for name in ("sites", "metric", "compat"):
+        if getattr(options, name) is not None:
+            reason = "nothing is reduced; add --r, --ratio, --final-tokens or --gflops, or a --method"
+            raise ConfigError(f"--{name}", str(getattr(options, name)), reason)
+    return options
+
+
 def build_reducer(options: ReductionOptions):
     """The reducer config that the flags describe, or None for method "none"."""
     if options.method == "none":
         return None
     cls = REDUCERS.get(options.method)
-    targets = {k: getattr(options, k) for k in ("r", "ratio", "final_tokens", "gflops")}
+    targets = {k: getattr(options, k) for k in _GOALS}
     given = {k: v for k, v in targets.items() if v is not None} or {"r": _DEFAULT_R}
     given |= {
         k: getattr(options, k) for k in ("metric", "compat") if getattr(options, k) is not None

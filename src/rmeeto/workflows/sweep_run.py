@@ -15,6 +15,7 @@ from .folder import RunFolder
 from .options import ReductionOptions, SweepOptions
 from .record import default_out, finish, start_record
 from .setup import Job, build_reducer, open_evaluation, open_model, settle
+from .stated import size_notes
 from .ui import Silent, Watcher
 
 
@@ -53,7 +54,8 @@ def run(options: SweepOptions, ui: Watcher | None = None) -> RunRecord:
     choices = _bounded(options, rows)
     record = start_record(
         "sweep", options, folder.fingerprint, tables=(table, *(_bound_tables(options, choices))),
-        series=_series(rows), warnings=job.warnings, verdicts=bounded.verdicts(options, choices),
+        series=_series(rows), verdicts=bounded.verdicts(options, choices),
+        warnings=(*job.warnings, *size_notes(source, job.preprocessing)),
         headline=bounded.headline(options, choices)
         or f"{len(rows)} settings of {', '.join(options.methods)} without re-training.",
     )  # fmt: skip

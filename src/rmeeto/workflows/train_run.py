@@ -12,7 +12,7 @@ from .folder import RunFolder
 from .options import TrainOptions
 from .record import default_out, finish, start_record
 from .setup import build_recipe, open_model, open_splits, settle
-from .training import watch
+from .training import training_notes, watch
 from .ui import Silent, Watcher
 
 
@@ -54,7 +54,8 @@ def run(options: TrainOptions, ui: Watcher | None = None) -> RunRecord:
     ]
     record = start_record(
         "train", options, folder.fingerprint, metrics=metrics + measure.cost_metrics(model, "baseline")[0],
-        history=result["history"], timings={"train": 60 * result["minutes"]}, warnings=job.warnings,
+        history=result["history"], timings={"train": 60 * result["minutes"]},
+        warnings=(*job.warnings, *training_notes(recipe, result)),
         skipped={"evaluation": skipped} if skipped["count"] else {},
         headline=f"{model.config.name}: {found['top1']} top-1 after {result['minutes']:.1f} minutes.",
     )  # fmt: skip

@@ -1,8 +1,11 @@
-"""Training events as a progress bar: loss, accuracy, images a second, time left."""
+"""A training as others see it: a progress bar while it runs, and what the record must say of it."""
 
 from __future__ import annotations
 
-from ..retrain import Advanced, Trained, Validated
+from collections.abc import Mapping
+from typing import Any
+
+from ..retrain import Advanced, Recipe, Trained, Validated
 from .ui import Bar
 
 
@@ -22,3 +25,27 @@ def watch(bar: Bar):
             bar.update(event.fraction, 1.0, shown["train"] + shown["val"])
 
     return on_event
+
+
+def training_notes(recipe: Recipe, result: Mapping[str, Any]) -> list[str]:
+    """What the user should know of a finished training: its warnings, and a guard that ended it.
+
+    Args:
+        recipe: what it was trained by.
+        result: the fields of its `RetrainResult`, as plain values.
+    """
+    notes, ended = list(result.get("warnings", ())), _GUARDS.get(result["stopped_by"])
+    if ended is not None:
+        limit, what = ended
+        notes.append(
+            f"the training was stopped at step {result['steps']}: {what.format(getattr(recipe, limit))} in validation; "
+            f"the weights of step {result['kept_step']} were kept"
+        )
+    return notes
+
+
+_GUARDS = {
+    "accuracy": ("max_drop", "accuracy fell more than {:g} points below its best"),
+    "class": ("max_class_drop", "a class lost more than twice the {:g} points that it may lose"),
+}
+"""What stopped a training early → the limit's name in the recipe, and in words."""

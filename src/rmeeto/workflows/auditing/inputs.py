@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ...backbones import Backbone
 from ...data import ImageSource, Preprocessing, take
-from ...errors import ConfigError, DataError, unknown_name
+from ...errors import ConfigError, DataError
 from ...evaluation import first_image
 from ...scores import SCORES, GradientScore
 from ...tokens import reduce_
@@ -23,11 +22,15 @@ from ..setup import (
     open_test,
     part_splits,
     saved_folder,
+    stated_reduction,
 )
+from ..stated import class_notes, size_in_words, size_notes
 from ..ui import Watcher
+from .detectors import score_named
+from .few import few_images
+from .labels import LabelSets, open_real, shifted_sets
 
 _KINDS = ("near", "far")
-_GOALS = ("r", "ratio", "final_tokens", "gflops")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class OutlierSet:
     """"near" or "far"."""
     source: ImageSource
     name: str
+    given: str = ""
+    """What the user wrote after near: or far:."""
 
     @property
     def title(self) -> str:
@@ -73,6 +78,10 @@ class Images:
     evaluation: ImageSource
     """ID images that results are reported on."""
     outliers: tuple[OutlierSet, ...]
+    shifted: tuple[ImageSource, ...] = ()
+    """Other images of the ID classes, whose labels count in these."""
+    real: LabelSets | None = None
+    """All right labels of the ID images."""
 
 
 def open_images(options: AuditOptions) -> Images:
@@ -83,9 +92,10 @@ def open_images(options: AuditOptions) -> Images:
         ConfigError: an OOD set without near: or far:, or named twice.
     """
     wanted = [_parse(entry) for entry in options.ood]
-    for entry in options.ood:
-        if options.ood.count(entry) > 1:
-            raise ConfigError("each OOD set once", f"--ood {entry} twice", "leave one out")
+    specs = [spec for _, spec in wanted]
+    for spec in specs:
+        if specs.count(spec) > 1:
+            raise ConfigError("each OOD set once", f"--ood {spec} twice", "leave one out")
     seed, limit = options.run.seed, options.data.limit
     splits = part_splits(options.data, seed)
     evaluation = _part(splits.evaluation, limit, seed)
@@ -97,12 +107,16 @@ def open_images(options: AuditOptions) -> Images:
     sources = [open_test(spec) for _, spec in wanted]
     names = [source.name for source in sources]
     outliers = tuple(
-        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec)
+        OutlierSet(kind, _part(s, limit, seed), s.name if names.count(s.name) == 1 else spec, spec)
         for (kind, spec), s in zip(wanted, sources, strict=True)
     )
     for outlier in outliers:
         _refuse_id_set(outlier, evaluation)
-    return Images(fit, held_out, evaluation, outliers)
+    given = [open_test(spec) for spec in options.shifting.shifts]
+    shifted = tuple(_part(s, limit, seed) for s in shifted_sets(given, splits.evaluation))
+    asked = options.shifting.real
+    real = None if asked is None else open_real(asked, evaluation)
+    return Images(fit, held_out, evaluation, outliers, shifted, real)
 
 
 def _parse(entry: str) -> tuple[str, str]:
@@ -145,11 +159,7 @@ def open_candidates(options: AuditOptions, images: Images, ui: Watcher) -> list[
         ConfigError: more than two models, two models and a reduction, or a saved model with
             another number of classes than the data.
     """
-    asked = any(getattr(options.reduction, goal) is not None for goal in _GOALS)
-    reduction = options.reduction
-    if asked and reduction.method == "none":
-        reduction = dataclasses.replace(reduction, method="rmeeto")
-    reducer = build_reducer(reduction)
+    reducer = build_reducer(stated_reduction(options.reduction))
     _check_number(options.models, reducer is not None)
     seed, classes = options.run.seed, images.evaluation.classes
     found = [
@@ -183,9 +193,7 @@ def _open(letter: str, name: str, classes: list[str], ui: Watcher, seed: int) ->
     warnings = [f"{letter}: {note}" for note in job.warnings]
     if not saved:
         warnings.append(f"{letter} ({name}) has random weights: its figures mean nothing")
-    own = job.model.metadata.get("classes")
-    if own is not None and list(own) != list(classes):
-        warnings.append(f"{letter} names its classes {own[:3]} …, the data {classes[:3]} …")
+    warnings += [f"{letter}: {note}" for note in class_notes(job.model, classes)]
     print_ = deployed_fingerprint(job.model, job.preprocessing)
     return Candidate(letter, name, job.model, job.preprocessing, print_, tuple(warnings))
 
@@ -194,14 +202,12 @@ def chosen_scores(options: AuditOptions) -> tuple[str, ...]:
     """The names to compute, in order; with ``gradient`` the gradient scores too.
 
     Raises:
-        UnknownNameError: no score has that name. ConfigError: none, or a gradient score without
-            ``gradient``.
+        UnknownNameError: no score has that name. ConfigError: none, a gradient score without
+            ``gradient``, or a detector that can't be made.
     """
     names = tuple(dict.fromkeys(options.scores))
     for name in names:
-        if name not in SCORES:
-            raise unknown_name("score", name, SCORES)
-        if issubclass(SCORES.get(name), GradientScore) and not options.gradient:
+        if isinstance(score_named(name), GradientScore) and not options.gradient:
             reason = "it takes a backward and a second forward pass; add --gradient to allow that"
             raise ConfigError(f"the score {name}", "no --gradient", reason)
     if options.gradient:
@@ -214,7 +220,9 @@ def chosen_scores(options: AuditOptions) -> tuple[str, ...]:
 
 def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]:
     """What to know about the image sets: shared class names, sizes and colours that change."""
-    found = []
+    goals = dict.fromkeys(c.preprocessing for c in candidates)
+    found = [note for goal in goals for note in size_notes(images.evaluation, goal)]
+    found += few_images(images.evaluation, "ID images")
     for outlier in images.outliers:
         shared = shared_classes(outlier, images.evaluation)
         if shared:
@@ -228,6 +236,7 @@ def image_warnings(images: Images, candidates: Sequence[Candidate]) -> list[str]
                 f"{outlier.title}: classes without names; whether they are ID classes was not checked"
             )
         found += _conversions(outlier, images.evaluation, candidates)
+        found += few_images(outlier.source, outlier.title)
     return found
 
 
@@ -238,14 +247,9 @@ def _conversions(
     found = []
     for goal in dict.fromkeys(c.preprocessing for c in candidates):
         if not goal.fits(shape) and shape != ours:
-            given, want = _size(shape), _size((*goal.size, goal.channels))
+            given, want = size_in_words(shape), size_in_words((*goal.size, goal.channels))
             found.append(
-                f"{outlier.title}: images of {given} become {want}, the ID images are {_size(ours)}; "
+                f"{outlier.title}: images of {given} become {want}, the ID images are {size_in_words(ours)}; "
                 "the conversion leaves traces that a detector may see"
             )
     return found
-
-
-def _size(shape: Sequence[int]) -> str:
-    height, width, channels = shape
-    return f"{height}×{width} {'grey' if channels == 1 else 'colour'}"

@@ -111,14 +111,19 @@ def _worst(labels: np.ndarray, right: np.ndarray) -> float:
 
 def id_lines(models: Sequence[Scored], seed: int, draws: int) -> list[Line]:
     """Accuracy, calibration and selective prediction on the ID images."""
-    found = [_statistics(m.inside) for m in models]
+    return set_lines("ID", [m.inside for m in models], seed, draws)
+
+
+def set_lines(part: str, kept: Sequence[Kept], seed: int, draws: int) -> list[Line]:
+    """The same on any labelled set of the model's classes; one entry a model."""
+    found = [_statistics(each) for each in kept]
     lines = []
     for name, (direction, unit, _) in found[0].items():
         parts = [
-            estimate(each[name][2], len(m.inside.labels), seed, draws)
-            for each, m in zip(found, models, strict=True)
+            estimate(each[name][2], len(k.labels), seed, draws)
+            for each, k in zip(found, kept, strict=True)
         ]
-        lines.append(line_of("ID", "", name, direction, parts, unit))
+        lines.append(line_of(part, "", name, direction, parts, unit))
     return lines
 
 

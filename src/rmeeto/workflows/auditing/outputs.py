@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from ...config import fingerprint, to_dict
 from ...data import ImageSource
 from ...errors import ConfigError, ScoreError, StaleStatisticsError
-from ...evaluation import collect, predict
+from ...evaluation import collect, predict, quarter_layers
 from ...evaluation.predict import OnProgress
-from ...scores import SCORES, GradientScore, Head, Odin, Outputs, Score
+from ...scores import GradientScore, Head, Odin, Outputs, Score
 from ..folder import RunFolder
 from ..options import DataOptions
 from ..ui import Watcher
+from .detectors import is_foreign, learns, score_named
+from .few import thin_statistics
 from .inputs import Candidate, Images, OutlierSet
 
 _STALE = "outputs of other weights, another reduction or preprocessing were kept"
@@ -58,19 +60,23 @@ class Keeper:
     ui: Watcher
 
     def outputs(
-        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None = None
-    ) -> Kept:
+        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None = None,
+        layered: bool = False,
+    ) -> Kept:  # fmt: skip
         """Outputs of a model for a source, from the folder if they are there.
 
         Args:
             gradient: whose changed images are run too.
+            layered: whether features of earlier layers are kept too, in a pass of its own.
 
         Raises:
             StaleStatisticsError: the kept ones are not of this model.
             DataError: no image could be read.
         """
-        stage = self.stage(candidate, source, gradient)
-        found = self.folder.arrays(stage, lambda: self._run(candidate, source, gradient, stage))
+        stage = self.stage(candidate, source, gradient) + ("_layers" if layered else "")
+        found = self.folder.arrays(
+            stage, lambda: self._run(candidate, source, gradient, stage, layered)
+        )
         made_by = _maker(found, candidate, stage)
         head = Head(*(torch.from_numpy(found[f"head_{part}"]) for part in ("weight", "bias")))
         return Kept(_outputs(found, ""), head, made_by, found["ids"])
@@ -122,14 +128,16 @@ class Keeper:
         return name if gradient is None else f"{name}_{_step(gradient)}"
 
     def _run(
-        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None, stage: str
-    ) -> dict[str, np.ndarray]:
+        self, candidate: Candidate, source: ImageSource, gradient: GradientScore | None, stage: str,
+        layered: bool,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
         what = f"{candidate.letter} on {source.name}" + (f", {gradient.name}" if gradient else "")
+        layers = quarter_layers(candidate.model) if layered else ()
         with self.ui.bar(what) as bar:
             found = collect(
                 candidate.model, source, candidate.preprocessing, self.data.batch_size,
                 self.data.workers, lambda n, of: bar.update(n, of, f"{n}/{of} images"),
-                gradient=gradient,
+                gradient=gradient, layers=layers,
             )  # fmt: skip
         self.folder.value(f"{stage}_skipped", found.run.skipped.to_record)
         head = {"head_weight": found.head.weight.numpy(), "head_bias": found.head.bias.numpy()}
@@ -157,12 +165,14 @@ def _outputs(found: dict[str, np.ndarray], prefix: str) -> Outputs:
         torch.from_numpy(found[f"{prefix}{part}"]) for part in ("logits", "features")
     )
     changed = None if prefix or "perturbed_logits" not in found else _outputs(found, "perturbed_")
-    return Outputs(logits, features, torch.from_numpy(found["labels"]), changed)
+    names = sorted(name for name in found if name.startswith("layer"))
+    layers = () if prefix else tuple(torch.from_numpy(found[name]) for name in names)
+    return Outputs(logits, features, torch.from_numpy(found["labels"]), changed, layers)
 
 
 def configured(name: str, candidate: Candidate) -> Score:
     """A score with its defaults; ODIN's step is told how the model's images were normalised."""
-    score = SCORES.get(name)()
+    score = score_named(name)
     return Odin(std=candidate.preprocessing.std) if isinstance(score, Odin) else score
 
 
@@ -192,18 +202,18 @@ def scored(
     sets = [images.evaluation, *(o.source for o in images.outliers)]
 
     @functools.cache
-    def outputs(source: ImageSource, gradient: GradientScore | None) -> Kept:
-        return keeper.outputs(candidate, source, gradient)
+    def outputs(source: ImageSource, gradient: GradientScore | None, layered: bool) -> Kept:
+        return keeper.outputs(candidate, source, gradient, layered)
 
-    inside = outputs(images.evaluation, None)
+    inside = outputs(images.evaluation, None, False)
     done: dict[str, list[NDArray[np.float64]]] = {}
     notes: list[str] = []
     for name in names:
         score = configured(name, candidate)
         gradient = score if isinstance(score, GradientScore) else None
-        kept = [outputs(source, gradient) for source in sets]
+        kept = [outputs(source, gradient, score.layered) for source in sets]
         train = images.held_out if score.held_out else images.fit
-        fit_on = outputs(train, gradient) if score.fitted else None
+        fit_on = outputs(train, gradient, score.layered) if learns(score) else None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -212,7 +222,13 @@ def scored(
                 raise
             except (ScoreError, ConfigError) as error:
                 notes.append(f"{candidate.letter}: {name} left out: {error.given}; {error.reason}")
+            except Exception as error:
+                if not is_foreign(name):
+                    raise
+                notes.append(f"{candidate.letter}: {name} left out: {type(error).__name__}: {error}")
         notes += [f"{candidate.letter}: {w.message}" for w in caught]
+        thin = thin_statistics(score, fit_on.outputs) if fit_on and name in done else []
+        notes += [f"{candidate.letter}: {note}" for note in thin]
     if not done:
         given = notes[0] if notes else "none"
         raise ScoreError("a score of these outputs", given, "look at the model's outputs")

@@ -32,6 +32,8 @@ def metrics(lines: Sequence[Line]) -> list[Metric]:
 def _metric_name(line: Line) -> str | None:
     if line.part == "ID":
         return f"{line.measure}@{line.score}" if line.score else line.measure
+    if line.part.startswith("shift: ") and line.measure == "top1":
+        return f"shift_top1@{line.part.removeprefix('shift: ')}"
     for family in FAMILIES:
         if line.part == average(family):
             return f"{family}_{line.measure}"
@@ -80,18 +82,19 @@ _SET_NOTE = (
 )
 
 
-def shown(line: Line) -> tuple[str, ...]:
+def shown(line: Line, digits: int = 1) -> tuple[str, ...]:
     """One model's value with its interval; or both values, the change with its interval, a verdict."""
     if line.b is None or line.change is None:
-        return (with_interval(line.a),)
+        return (with_interval(line.a, digits=digits),)
     word = "same" if line.verdict == SAME else line.verdict
-    values = (number(interval.value, 1) for interval in (line.a, line.b))
-    return *values, with_interval(line.change, signed=True), word
+    values = (number(interval.value, digits) for interval in (line.a, line.b))
+    return *values, with_interval(line.change, signed=True, digits=digits), word
 
 
-def with_interval(interval: Interval, signed: bool = False) -> str:
-    """Value and ends with one digit after the point, such as "91.0 (90.1–91.8)"."""
-    value, low, high = (number(x, 1, signed) for x in (interval.value, interval.low, interval.high))
+def with_interval(interval: Interval, signed: bool = False, digits: int = 1) -> str:
+    """Value and ends with so many digits after the point, such as "91.0 (90.1–91.8)"."""
+    ends = (interval.value, interval.low, interval.high)
+    value, low, high = (number(x, digits, signed) for x in ends)
     apart = " to " if signed or MINUS in low else "–"
     return f"{value} ({low}{apart}{high})"
 
