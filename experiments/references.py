@@ -6,6 +6,7 @@ python experiments/references.py [--only fashion/vim_w64] [--list]
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import shutil
 import sys
@@ -36,7 +37,8 @@ class Reference:
 
     A stage may see images of half the side ("half_size"): it costs a quarter per image and leaves
     less to learn at the full side. Position embeddings are resized in between. It may train with a
-    "reduction", which is taken off afterwards.
+    "reduction", which is taken off afterwards, and distil from the unreduced model that it starts
+    with ("distil").
     """
 
     data: str
@@ -64,17 +66,25 @@ _CIFAR = (
     {**_SHARED, "augment": {**_PAD, "pad": 4}, "epochs": 7.0, "lr": 1.5e-3, "min_lr": 1e-5,
      "validate_every": 703},
 )  # fmt: skip
+_LONGER = {**_FASHION[1], "epochs": 4.0, "min_lr": 1e-5}
+"""What a ViT needs besides: it learns more slowly."""
 _AUTO = {"precision": "auto"}  # for those trained since it can be asked for
 _ELASTIC = {
     **_FASHION[3], **_AUTO, "epochs": 4.0, "keep": "ema", "elastic": True,
     "reduction": {"name": "rmeeto", "r": 90, "sites": [1], "metric": "b"},
 }  # fmt: skip
 """Every r up to 90 after the first block: 1.7 times fewer operations."""
+_DISTILLED = {
+    **_ELASTIC, "epochs": 3.0, "lr": 5e-4, "distill_weight": 8.0, "distill_temperature": 3.0,
+    "reduction": {**_ELASTIC["reduction"], "r": 60}, "distil": True,
+}  # fmt: skip
+"""Every r that the demo could use (up to 60), taught by the unreduced model what it would have said."""
 _MERGING = {"elastic": True, "reduction": {**_ELASTIC["reduction"], "r": 80}}
 _OVERLAP = (
     {**_FASHION[0], **_AUTO},
     {**_FASHION[1], **_AUTO, **_MERGING, "epochs": 3.0},
     {**_FASHION[3], **_AUTO, **_MERGING, "epochs": 3.0, "keep": "ema"},
+    {**_DISTILLED, **_MERGING},
 )  # fmt: skip
 """Elastic from the second stage on: up to 80 of 170 tokens."""
 _TIN = (
@@ -88,12 +98,12 @@ REFERENCES = {
         tuple(stage | _AUTO for stage in (_FASHION[0], _FASHION[1], _FASHION[3])),
     ),
     "fashion8/vim_elastic": Reference(
-        "fashion8", "vim_micro_patch2_28", {}, (_ELASTIC,), start="fashion8/vim_w64"
+        "fashion8", "vim_micro_patch2_28", {}, (_ELASTIC, _DISTILLED), start="fashion8/vim_w64"
     ),
     "cifar10/vim_w96": Reference("cifar10", "vim_micro_patch4_32", {"embed_dim": 96}, _CIFAR),
     "fashion/vit_w64": Reference(
         "fashion", "vit_micro_patch2_28", {"embed_dim": 64, "depth": 12},
-        tuple(stage | _AUTO for stage in (_FASHION[0], _FASHION[1], _FASHION[3])),
+        tuple(stage | _AUTO for stage in (_FASHION[0], _FASHION[1], _FASHION[3], _LONGER)),
     ),
     "cifar10/vit_w96": Reference(
         "cifar10", "vit_micro_patch4_32", {"embed_dim": 96, "depth": 12},
@@ -148,18 +158,19 @@ def _train_stage(
         overrides["img_size"] = rmeeto.create_model(reference.model).config.image_hw[0] // 2
     overrides["num_classes"] = len(sets.train.classes)
     model = rmeeto.create_model(reference.model, weights, seed=seed, **overrides)
+    teacher = copy.deepcopy(model) if stage.get("distil") else None
     if "reduction" in stage:
         rmeeto.reduce_(model, reducer_from_dict(stage["reduction"]))
     result = retrain(
         model, preset("scratch").changed(**_recipe(stage), seed=seed), sets.train, sets.validation,
-        folder, preprocessing=_preprocessing(model), on_event=_say(title),
+        folder, preprocessing=_preprocessing(model), teacher=teacher, on_event=_say(title),
     )  # fmt: skip
     rmeeto.save_model(rmeeto.restore_(model), folder / "model")
     return model, to_dict(result)
 
 
 def _recipe(stage: dict) -> dict:
-    return {k: v for k, v in stage.items() if k not in ("half_size", "reduction")}
+    return {k: v for k, v in stage.items() if k not in ("half_size", "reduction", "distil")}
 
 
 def _preprocessing(model) -> rmeeto.Preprocessing:
