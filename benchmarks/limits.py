@@ -1,7 +1,7 @@
 """What one core of this machine can do: clock, FMA and exp throughput, caches, matrix products.
 
 The loops are C++ (probe.cpp, built with the flags of the kernels' own instruction set); matrix
-products are torch's. Each figure is the best of several short runs in processor time, since a limit
+products are those of `ops.linear`. Each figure is the best of several short runs in processor time, since a limit
 is what the machine reaches when nothing disturbs it.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
 
+from rmeeto import ops
 from rmeeto.ops import dispatch
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ class MachineLimits:
         scan_ns, composite_ns: one state of the scan's inner loop, alone and with softplus, skip and
             gate, on data that stays in the L1 cache.
         read_gbs: level → bandwidth, GB/s. copy_gbs: torch's copy of 256 MiB, bytes read + written.
-        gemm_gflops: type → shape of `GEMMS` → GFLOP/s of torch's linear.
+        gemm_gflops: type → shape of `GEMMS` → GFLOP/s of `ops.linear`.
     """
 
     isa: str
@@ -112,10 +112,10 @@ def best(work: Callable, *args: object, runs: int = 7) -> float:
 
 
 def gemm_gflops(rows: int, inputs: int, outputs: int, dtype: torch.dtype) -> float:
-    """GFLOP/s of one linear layer, called again and again."""
+    """GFLOP/s of one linear layer by the library that `ops.linear` chooses, called again and again."""
     x, weight = torch.randn(rows, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
     with torch.inference_mode():
-        return 2e-9 * rows * inputs * outputs / best(F.linear, x, weight, runs=20)
+        return 2e-9 * rows * inputs * outputs / best(ops.linear, x, weight, runs=20)
 
 
 def _read_gbs(probe: ctypes.CDLL, size: int) -> float:

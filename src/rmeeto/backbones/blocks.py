@@ -46,6 +46,14 @@ class RMSNorm(nn.Module):
         return ops.add_rms_norm(tokens, None, self.weight, self.eps, dtype=dtype)[0]
 
 
+class Linear(nn.Linear):
+    """A linear layer whose products the faster library computes; see `rmeeto.ops.linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(…, I) → (…, O)."""
+        return ops.linear(input, self.weight, self.bias)
+
+
 class DropPath(nn.Module):
     """Zero a sample's update with probability ``rate`` while training, else scale it by 1/(1−rate).
 

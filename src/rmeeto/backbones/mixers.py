@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import ops
 from ..ops.bidirectional_mamba import Direction, Features
 from ..ops.mamba_block import BlockWeights, fused_block
-from .blocks import NO_TAPS, RMSNorm, plain
+from .blocks import NO_TAPS, Linear, RMSNorm, plain
 
 _SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
 _BLOCK_TAPS = _SCAN_TAPS | {"update"}  # what the kernel of a whole block hands out
@@ -54,8 +53,8 @@ class BidirectionalMamba(nn.Module):
         self.d_state, self.dt_rank = d_state, self.dt_rank_of(dim)
         self.scale = 0.5 if average else 1.0
         inner = self.EXPAND * dim
-        self.in_proj = nn.Linear(dim, 2 * inner, bias=False)
-        self.out_proj = nn.Linear(inner, dim, bias=False)
+        self.in_proj = Linear(dim, 2 * inner, bias=False)
+        self.out_proj = Linear(inner, dim, bias=False)
         for suffix in ("", "_b"):
             conv = nn.Conv1d(inner, inner, self.D_CONV, groups=inner)
             width = self.dt_rank + 2 * d_state
@@ -114,7 +113,7 @@ class BidirectionalMamba(nn.Module):
         if type(norm) is not RMSNorm or type(self) is not BidirectionalMamba:
             return None
         projections = self.in_proj, self.out_proj
-        if any(type(p) is not nn.Linear for p in projections) or not taps <= _BLOCK_TAPS:
+        if any(type(p) is not Linear for p in projections) or not taps <= _BLOCK_TAPS:
             return None
         if not all(map(plain, (norm, self, *projections))):
             return None
@@ -129,10 +128,10 @@ class BidirectionalMamba(nn.Module):
     def _project(self, mixed: Tensor) -> Tensor:
         if self.scale == 1:
             return self.out_proj(mixed)
-        if type(self.out_proj) is not nn.Linear or not plain(self.out_proj):
+        if type(self.out_proj) is not Linear or not plain(self.out_proj):
             return self.out_proj(self.scale * mixed)
         # The halving goes into the small weight: the same to the last bit, one pass less.
-        return F.linear(mixed, self.scale * self.out_proj.weight)
+        return ops.linear(mixed, self.scale * self.out_proj.weight)
 
     def _ways(self) -> tuple[Direction, Direction]:
         return self.direction(reverse=False), self.direction(reverse=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..tokens.state import TokenState
 from . import flops
 from .base import Backbone, LoopBlock
-from .blocks import NO_TAPS, DropPath, compute_dtype, residual_step
+from .blocks import NO_TAPS, DropPath, Linear, compute_dtype, residual_step
 from .config import BackboneConfig
 from .init import drop_path_rates, init_head_and_embedding
 from .registry import BACKBONES
@@ -90,8 +90,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, num_heads: int, proportional: bool) -> None:
         super().__init__()
         self.num_heads, self.proportional = num_heads, proportional
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(
         self, tokens: Tensor, size: Tensor, taps: frozenset[str] = NO_TAPS
@@ -115,7 +115,7 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.fc1, self.fc2 = Linear(dim, hidden), Linear(hidden, dim)
 
     def forward(
         self, tokens: Tensor, size: Tensor | None = None, taps: frozenset[str] = NO_TAPS

@@ -2,6 +2,7 @@
 
 from .bidirectional_mamba import bidirectional_mamba
 from .causal_conv1d import causal_conv1d
+from .linear import linear
 from .mamba_block import mamba_block
 from .merge import bipartite_match, merge_tokens, slot_sum
 from .rms_norm import add_rms_norm, rms_norm
@@ -12,6 +13,7 @@ __all__ = [
     "bidirectional_mamba",
     "bipartite_match",
     "causal_conv1d",
+    "linear",
     "mamba_block",
     "merge_tokens",
     "rms_norm",
