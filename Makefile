@@ -8,8 +8,8 @@ NATIVE := $(wildcard csrc/*) CMakeLists.txt
 .PHONY: demo test lint bench sanitize clean
 
 demo: $(INSTALLED)
-	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r55.toml --minutes 5 \
-	  --r 55 --sites 1, --metric b --curve 20 40 55 70 85 --audit --ood near:demo-shirt far:demo-bag \
+	$(BIN)/rmeeto rebuild --recipe recipes/fashion_mnist_vim_micro_r50.toml --minutes 5 \
+	  --r 50 --sites 1, --metric b --curve 20 35 50 65 80 --audit --ood near:demo-shirt far:demo-bag \
 	  --out runs/demo
 
 test: $(INSTALLED)
