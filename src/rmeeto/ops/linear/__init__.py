@@ -12,7 +12,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x · weightᵀ + bias`` over the last axis, as `torch.nn.functional.linear`.
 
     In fp32 on processors that are not Intel's, larger products are oneDNN's, which is about twice as fast there
-    as torch's own choice; everything else, and every compiled or exported graph, is torch's.
+    as torch's own choice; everything else, and every traced, compiled or exported graph, is torch's.
 
     Args:
         x: (…, I) any float type, on any device.
@@ -22,7 +22,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         (…, O).
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return F.linear(x, weight, bias)
     backend = dispatch.requested()
     if backend == "reference":
