@@ -10,6 +10,7 @@ import rmeeto
 from rmeeto import ops
 from rmeeto.backbones.blocks import Linear
 from rmeeto.ops import dispatch
+from rmeeto.ops.explain import products
 from rmeeto.ops.linear import onednn, reference
 
 SHAPES = [(5, 3, 7), (1, 1, 1), (87, 87, 1), (197, 64, 256), (6, 384, 44), (0, 4, 8), (2, 9, 64, 17)]
@@ -115,6 +116,14 @@ def test_backend_is_obeyed(forced, monkeypatch):
     for name in ("torch", "reference"):
         with dispatch.use(name):
             ops.linear(*make((4, 5, 6)))
+
+
+def test_the_choice_is_explained(forced, monkeypatch):
+    assert products()["backend"] == "onednn"
+    with dispatch.use("torch"):
+        assert products()["backend"] == "torch"
+    monkeypatch.setattr(onednn, "missing", lambda: "no such library")
+    assert (products()["backend"], products()["why"]) == ("torch", "no such library")
 
 
 def test_a_compiled_graph_is_torchs_own(forced):

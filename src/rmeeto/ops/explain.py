@@ -6,11 +6,31 @@ import torch
 
 from ..errors import BackendError
 from .dispatch import IN_TRITON, OPS, TRITON_ON_CPU, missing, native, requested
+from .linear import onednn as linear_library
 
 
 def explain() -> list[dict[str, str]]:
     """One row {op, backend, isa, why, cuda} an op; all but ``cuda`` is about CPU tensors."""
     return [{**_on_cpu(op), "cuda": _on_cuda(op)} for op in sorted(OPS)]
+
+
+def products() -> dict[str, str]:
+    """The row of the linear layers, which have no kernel of ours: the library of their fp32 products."""
+    onednn, why = _takes_onednn()
+    cuda = "torch" if torch.cuda.is_available() else "no device"
+    backend = "onednn" if onednn else "torch"
+    return {"op": "linear", "backend": backend, "isa": "", "why": why, "cuda": cuda}
+
+
+def _takes_onednn() -> tuple[bool, str]:
+    try:
+        forced = requested() in ("torch", "reference")
+    except BackendError as error:
+        return False, error.reason
+    if forced:
+        return False, "asked for by RMEETO_BACKEND"
+    why_not = linear_library.missing()
+    return not why_not, why_not or "MKL is slower on this processor"
 
 
 def _on_cpu(op: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..ops.explain import explain
+from ..ops.explain import explain, products
 
 
 def describe_machine() -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _accelerators() -> list[str]:
 
 def _backends() -> dict[str, str]:
     """Op → backend and instruction set; not the reasons, which may hold paths."""
-    rows = explain()
+    rows = [*explain(), products()]
     found = {row["op"]: " ".join(filter(None, (row["backend"], row["isa"]))) for row in rows}
     if not torch.cuda.is_available():
         return found

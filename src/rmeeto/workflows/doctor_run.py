@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..ops.explain import explain
+from ..ops.explain import explain, products
 from ..reporting import RunRecord, Table
 from .options import DoctorOptions
 from .record import start_record
@@ -14,8 +14,8 @@ from .ui import Watcher
 def run(options: DoctorOptions, ui: Watcher | None = None) -> RunRecord:
     """Explain the backend of every op."""
     rows = explain()
-    columns = tuple(rows[0])
-    table = Table("Kernels", columns, tuple(tuple(row[c] for c in columns) for row in rows))
+    columns, shown = tuple(rows[0]), [*rows, products()]
+    table = Table("Kernels", columns, tuple(tuple(row[c] for c in columns) for row in shown))
     native = sum(row["backend"] == "native" for row in rows)
     headline = _headline(native, len(rows))
     record = start_record("doctor", options, tables=(table,), headline=headline)
