@@ -58,28 +58,26 @@ def faster_questions(data: Timed, asked: tuple[float, ...] = tuple(_SOURCES)) ->
         yield Question(
             f"faster-{wanted}-{data.key}",
             f"{wanted}× measured speed at a loss of at most {DROP} points ({data}, CPU)", _SOURCES[wanted],
-            f"one setting with unreduced − re-trained below {DROP} points whose speed-up at batch {BATCH} is above "
-            f"{wanted}, by their intervals", Region(wanted), only, _within_drop(data),
+            f"smallest unreduced − re-trained of the settings whose speed-up at batch {BATCH} is above {wanted} by its "
+            f"interval: below {DROP} points", Region(high=DROP), only, _lost_by_fast_ones(data, wanted),
         )  # fmt: skip
 
 
-def _within_drop(data: Timed) -> Callable[[Evidence], Finding]:
+def _lost_by_fast_ones(data: Timed, wanted: float) -> Callable[[Evidence], Finding]:
     def find(evidence: Evidence) -> Finding:
-        base, told, good = evidence.free(data.vim, "r0"), [], []
+        base, told, fast = evidence.free(data.vim, "r0"), [], []
         for label in data.fast:
             lost = difference(base, evidence.tuned(data.vim, label))
             ratio = speedup(evidence, data.vim, label)
             told.append(
                 f"{label}: {lost.value:+.2f} points lost [{lost.low:+.2f}, {lost.high:+.2f}], {ratio.value:.2f}×"
             )
-            good += [ratio] if lost.high < DROP else []
+            fast += [lost] if ratio.low > wanted else []
         details = {label: _by_batch(evidence, data.vim, label) for label in data.fast}
-        facts = f"{'; '.join(told)}. {_load(evidence, data)}"
-        if not good:
-            return Finding(None, facts, f"No setting is within {DROP} points by its interval", details)
-        return Finding(
-            max(good, key=lambda ratio: ratio.value), facts, _ceilings(evidence, data), details
-        )
+        facts = f"{'; '.join(told)}. {_load(evidence, data)}. {_ceilings(evidence, data)}"
+        if not fast:
+            return Finding(None, facts, f"No setting is {wanted}× by its interval", details)
+        return Finding(min(fast, key=lambda lost: lost.value), facts, details=details)
 
     return find
 
