@@ -16,8 +16,9 @@ from rmeeto.profiling import NoiseInput
 from rmeeto.tokens import Reduction
 
 from .conv_norm import on
+from .limits import MachineLimits
 from .models import VIM
-from .registry import Benchmark, Case, Work
+from .registry import Benchmark, Case, Limit, Work, no_limits
 
 
 def kernel_case(kernel: str, batch: int, tokens: int = 197, width: int = 192, r: int = 11) -> Case:
@@ -39,8 +40,15 @@ def kernel_case(kernel: str, batch: int, tokens: int = 197, width: int = 192, r:
         plain, native = (on(backend, work)().double() for backend in ("torch", "native"))
         return (plain - native).abs().max().item()
 
+    def limits(machine: MachineLimits) -> list[Limit]:
+        sources, targets = tokens // 2, (tokens - 1) // 2
+        macs = batch * sources * targets * width
+        text = f"{sources}·{targets}·{width} multiply-adds an image at the FMA peak"
+        return [Limit("products at the peak", 2e-9 * macs / machine.fma_gflops, text)]
+
     candidates = {backend: on(backend, work) for backend in ("torch", "native")}
-    return Case(candidates, "native", batch, "images", error=error)
+    bounds = limits if kernel == "match" else no_limits
+    return Case(candidates, "native", batch, "images", bounds, error)
 
 
 def share_case(batch: int, precision: str, model: Backbone | None = None, r: int = 11) -> Case:
@@ -64,10 +72,17 @@ def share_case(batch: int, precision: str, model: Backbone | None = None, r: int
         return call
 
     step = partial(reduction, site, after)
+    (features,) = after.taps.values()
+    with torch.inference_mode():
+        assign = ops.bipartite_match(features, after.protected, r)[0]
+    match = partial(ops.bipartite_match, features, after.protected, r)
+    merge = partial(ops.merge_tokens, after.tokens, after.size, assign, assign.shape[1] - r)
     return Case(
         candidates={
             "block": run(None, partial(block, before, taps)),
             "step": run(None, step),
+            "its matching": run(None, match),
+            "its merging": run(None, merge),
             "step, torch": run("torch", step),
         },
         ours="step",

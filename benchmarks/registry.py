@@ -85,7 +85,21 @@ class Benchmark:
 
 def all_benchmarks() -> list[Benchmark]:
     """Every benchmark, cheap groups first."""
-    from . import conv_norm, linear, memory, merge, mixer, models, reduced, scan, threads, training
+    from . import (
+        conv_norm,
+        linear,
+        memory,
+        merge,
+        mixer,
+        models,
+        parts,
+        processes,
+        reduced,
+        scan,
+        threads,
+        training,
+    )
 
-    groups = (scan, conv_norm, linear, mixer, merge, threads, models, reduced, training, memory)
+    groups = (scan, conv_norm, linear, mixer, merge, threads, processes, parts, models, reduced)
+    groups = (*groups, training, memory)
     return [benchmark for group in groups for benchmark in group.benchmarks()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from rmeeto.ops import dispatch
@@ -35,7 +36,11 @@ def limits_of(shape: Shape, instructions: int, machine: MachineLimits) -> list[L
     found = [Limit("port limit", shape.elements * instructions / 16 / rate * 1e-9, port)]
     if instructions == FORWARD_INSTRUCTIONS:
         text = f"{machine.composite_ns:.4f} ns a state measured with all rows in L1"
-        found.append(Limit("in-L1 composite", shape.elements * machine.composite_ns * 1e-9, text))
+        composite = shape.elements * machine.composite_ns * 1e-9
+        found.append(Limit("in-L1 composite", composite, text))
+        moved = shape.moved / machine.read_gbs["L3"] * 1e-9
+        more = f"that, and {shape.moved / 2**20:.1f} MiB of u, delta, z and out through the last-level cache"
+        found.append(Limit("composite and its rows", composite + moved, more))
     return found
 
 
@@ -94,6 +99,19 @@ def compiled_case(shape: Shape) -> Case:
     return Case(candidates, "native", shape.elements, "states", _limits(forward, shape))
 
 
+def call_case(shape: Shape) -> Case:
+    """What a call costs before any state is computed: one step, with warm caches and after a whole scan."""
+    whole = forward(ours("native"), shape)
+    step = forward(ours("native"), replace(shape, length=1))
+
+    def both() -> None:
+        whole()
+        step()
+
+    candidates = {"whole scan": whole, "one step": step, "whole scan, then one step": both}
+    return Case(candidates, "whole scan", 1, "calls")
+
+
 LONG = (50, 785, 1601, 4096)
 """Steps besides 197: a micro model's, and images of 448, 640 and 1024 pixels."""
 
@@ -109,6 +127,7 @@ def benchmarks() -> Iterator[Benchmark]:
         f"scan/forward+backward/{main}", partial(case, with_backward, main, True, True), 25
     )
     yield Benchmark(f"scan/backward/{main}", partial(backward_case, main), 3, quick=True)
+    yield Benchmark(f"scan/call/{main}", partial(call_case, main), 4)
     for work, make in works.items():
         yield Benchmark(f"scan/{work}/{main}/2 threads", partial(case, make, main), 6, threads=2)
     shapes = [Shape(1, 197, 384, 16), Shape(32, 197, 384, 16), Shape(8, 197, 384, 16, "bf16")]

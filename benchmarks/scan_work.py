@@ -34,6 +34,11 @@ class Shape:
         """States over all images, steps and channels."""
         return self.batch * self.length * self.channels * self.states
 
+    @property
+    def moved(self) -> int:
+        """Bytes of the rows that a forward reads and writes: u, delta, z and the output."""
+        return 4 * self.batch * self.length * self.channels * (4 if self.dtype == "fp32" else 2)
+
     def inputs(self) -> tuple[list[Tensor], Tensor]:
         """(u, delta, A, B, C, D, z, delta_bias), and dLoss/d(out)."""
         generator = torch.Generator().manual_seed(0)

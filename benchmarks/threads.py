@@ -49,7 +49,7 @@ def _model(batch: int, precision: str) -> Work:
     return forward(model, NoiseInput(224)(batch), precision)
 
 
-def _large() -> Iterator[tuple[str, Callable[[], Work], int, float]]:
+def large() -> Iterator[tuple[str, Callable[[], Work], int, float]]:
     """(name, work, images, seconds)."""
     for precision, seconds in (("fp32", 16), ("bf16", 10)):
         yield f"model vim_tiny/B=32/{precision}", partial(_model, 32, precision), 32, seconds
@@ -74,7 +74,7 @@ def _small() -> Iterator[tuple[str, Callable[[], Work]]]:
 
 def benchmarks() -> Iterator[Benchmark]:
     """The registry's part."""
-    for name, make, images, seconds in _large():
+    for name, make, images, seconds in large():
         quick = name.startswith("scan forward/")
         setup = partial(case, make, images, "images")
         yield Benchmark(f"threads/{name}", setup, seconds, threads=2, quick=quick)

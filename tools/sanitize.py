@@ -2,7 +2,7 @@
 
     python tools/sanitize.py [pytest arguments]        # make sanitize
 
-Needs GCC or Clang with their sanitizer runtimes. The build lies in build/sanitize, next to a copy of
+Needs CMake, and GCC or Clang with their sanitizer runtimes. The build lies in build/sanitize, next to a copy of
 the package, so the installed one stays as it is. Exit status 0: every test passed and no check fired.
 """
 
@@ -41,6 +41,9 @@ def build() -> Path:
     """Compile into build/sanitize; returns the copied package with that extension in it."""
     import nanobind
 
+    if shutil.which("cmake") is None:
+        raise SystemExit("asked: a build with sanitizers\ngiven: no cmake on the PATH\nwhy:   it builds with it; "
+                         "`pip install cmake` brings one")  # fmt: skip
     configure = [
         "cmake", "-S", ROOT, "-B", BUILD, "-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={FLAGS}",
         f"-DPython_EXECUTABLE={sys.executable}", f"-Dnanobind_DIR={nanobind.cmake_dir()}",

@@ -1,5 +1,6 @@
 """The benchmarks' machinery on tiny work: what the file holds, resuming, and what stops a speed."""
 
+import io
 import json
 import shutil
 import sys
@@ -8,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -25,6 +27,8 @@ from benchmarks import (
     merge,
     mixer,
     models,
+    parts,
+    processes,
     reduced,
     run,
     scan,
@@ -117,6 +121,36 @@ def test_names_are_unique_and_the_whole_is_affordable():
     assert sum(b.seconds / run.QUICK for b in found if b.quick) < 2 * 60
 
 
+def test_the_parts_of_a_model_add_up_to_the_whole():
+    facts = parts.case("vim_test", 2, "fp32", r=1).facts
+    assert facts["whole, ms"] == pytest.approx(sum(facts.values()) - facts["whole, ms"], abs=1e-3)
+    assert facts["products, ms"] > 0
+    assert "attention, ms" not in facts
+
+
+def test_two_processes_are_measured_against_one(monkeypatch):
+    monkeypatch.setattr(processes, "_rates", lambda name, count, seconds: [5.0, 4.0][:count])
+    facts = processes.case("anything").facts
+    assert facts == {"one process, calls/s": 5.0, "two processes, calls/s": 9.0, "ratio": 1.8}
+
+
+@needs_native
+def test_a_process_works_when_it_is_told_to(capsys, monkeypatch):
+    monkeypatch.setattr(processes, "works", lambda: {"tiny": lambda: scan_forward(scan.ours("native"), TINY)})
+    monkeypatch.setattr(sys, "stdin", io.StringIO("go\n"))
+    before = torch.get_num_threads()
+    processes.main("tiny", "0.01")
+    torch.set_num_threads(before)
+    ready, rate = capsys.readouterr().out.split()
+    assert ready == "ready"
+    assert float(rate) > 0
+
+
+def test_a_process_that_fails_is_an_error():
+    with pytest.raises(RuntimeError, match="ended early, with status 1"):
+        processes.case("no such work", 0.01)
+
+
 def tiny_model():
     return create_model("vim_test")
 
@@ -128,6 +162,7 @@ def tiny_model():
         ("scan/forward/8x197x384x16/fp32", partial(scan.case, scan_forward, TINY, True, True)),
         ("scan/both", partial(scan.case, scan_with_backward, TINY)),
         ("scan/backward", partial(scan.backward_case, TINY)),
+        ("scan/call", partial(scan.call_case, TINY)),
         ("op/conv", partial(conv_norm.conv_case, 1, conv_norm.torch.bfloat16, 5, 16)),
         ("op/norm", partial(conv_norm.norm_case, 1, conv_norm.torch.float32, 5, 16)),
         ("merge/match", partial(merge.kernel_case, "match", 1, 16, 8, 2)),

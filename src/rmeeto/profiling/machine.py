@@ -17,7 +17,7 @@ def describe_machine() -> dict[str, Any]:
     """Processor, memory, software and load as plain values for a record.
 
     Returns:
-        cpu (model name), cores (that this process may use), memory_gib, os, python, torch, isa
+        cpu (model name, family and model number), cores (that this process may use), memory_gib, os, python, torch, isa
         (instruction set torch uses), threads, load (1, 5 and 15 minutes; above ``cores`` means
         that others compete), accelerators, and backends (kernels chosen by `rmeeto.ops`).
     """
@@ -48,13 +48,19 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+_NUMBERS = {"cpu family": "family", "model": "model"}
+
+
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
         lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    # A virtual machine may call processors of several generations by one name.
+    numbers = [f"{label} {facts[key]}" for key, label in _NUMBERS.items() if key in facts]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def _memory_gib() -> float | None:
