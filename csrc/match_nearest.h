@@ -64,26 +64,28 @@ float inverse_length(const float* x, long width) {
   return 1.f / (length > kTiny ? length : kTiny);
 }
 
-typedef float quad __attribute__((vector_size(16)));
-RM_INLINE quad load_quad(const float* p) {
-  quad q;
-  std::memcpy(&q, p, sizeof q);
-  return q;
+// [a0 b0 a1 b1 …], its first and its second half
+RM_INLINE void interleave(vf a, vf b, vf& first, vf& second) {
+#if defined(__AVX512F__)
+  first = RM_PICK(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  second = RM_PICK(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif defined(__AVX2__)
+  first = RM_PICK(a, b, 0, 8, 1, 9, 2, 10, 3, 11), second = RM_PICK(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  first = RM_PICK(a, b, 0, 4, 1, 5), second = RM_PICK(a, b, 2, 6, 3, 7);
+#endif
 }
 
-// Four rows become four columns of a panel.
-RM_INLINE void pack_quad(const float* const* rows, quad scale, long width, long pitch, float* out) {
-  long c = 0;
-  for (; c + 4 <= width; c += 4) {
-    const quad r0 = load_quad(rows[0] + c), r1 = load_quad(rows[1] + c);
-    const quad r2 = load_quad(rows[2] + c), r3 = load_quad(rows[3] + c);
-    for (int i = 0; i < 4; ++i) {
-      const quad column = quad{r0[i], r1[i], r2[i], r3[i]} * scale;
-      std::memcpy(out + (c + i) * pitch, &column, sizeof column);
-    }
+// W rows become W columns: each pass moves the highest bit of an element's row to the end of its place.
+RM_INLINE void transpose(vf (&v)[W]) {
+  RM_UNROLL
+  for (int pass = 1; pass < W; pass *= 2) {
+    vf next[W];
+    RM_UNROLL
+    for (int k = 0; k < W / 2; ++k) interleave(v[k], v[k + W / 2], next[2 * k], next[2 * k + 1]);
+    RM_UNROLL
+    for (int k = 0; k < W; ++k) v[k] = next[k];
   }
-  for (; c < width; ++c)
-    for (int i = 0; i < 4; ++i) out[c * pitch + i] = rows[i][c] * scale[i];
 }
 
 // One panel: a first row to start the sums from (0, or -inf where no target is), then the channels.
@@ -91,23 +93,30 @@ void pack(const float* const* rows, const float* inverse, long n, long width, lo
           float* panel) {
   for (long j = 0; j < pitch; ++j) panel[j] = j < n ? 0.f : kNone;
   float* body = panel + pitch;
-  for (long j = 0; j < pitch; j += 4) {
-    const float* four[4];
-    quad scale{};
-    for (int i = 0; i < 4; ++i) {
-      four[i] = rows[j + i < n ? j + i : 0];
+  for (long j = 0; j < pitch; j += W) {
+    const float* row[W];
+    vf scale{};
+    for (int i = 0; i < W; ++i) {
+      row[i] = rows[j + i < n ? j + i : 0];
       scale[i] = j + i < n ? inverse[j + i] : 0.f;
     }
-    pack_quad(four, scale, width, pitch, body + j);
+    for (long c = 0; c < width; c += W) {
+      const int wide = static_cast<int>(width - c < W ? width - c : W);
+      vf v[W];
+      for (int i = 0; i < W; ++i) v[i] = wide == W ? load(row[i] + c) : load(row[i] + c, wide);
+      transpose(v);
+      float* to = body + c * pitch + j;
+      for (int i = 0; i < wide; ++i) store(to + i * pitch, v[i] * scale);
+    }
   }
 }
 
-template <int N>
+template <int R, int N>
 RM_INLINE void tile(const float* const* rows, const float* panel, long width, float* best,
                     std::int32_t* where, int first) {
-  const float* row[kRows];
-  vf sum[kRows][N];
-  for (int i = 0; i < kRows; ++i) {
+  const float* row[R];
+  vf sum[R][N];
+  for (int i = 0; i < R; ++i) {
     row[i] = rows[i];
     for (int j = 0; j < N; ++j) sum[i][j] = load(panel + j * W);
   }
@@ -116,10 +125,10 @@ RM_INLINE void tile(const float* const* rows, const float* panel, long width, fl
     vf target[N];
     for (int j = 0; j < N; ++j) target[j] = load(p + j * W);
     RM_UNROLL
-    for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < R; ++i)
       for (int j = 0; j < N; ++j) sum[i][j] += row[i][c] * target[j];
   }
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < R; ++i) {
     vf top = load(best + i * W);
     vi at;
     std::memcpy(&at, where + i * W, sizeof at);
@@ -170,23 +179,32 @@ void prepare(const MatchArgs& a, long b, const Scratch& s) {
   }
 }
 
+// The tiles of the sources from `begin` to `end` along one panel; the last one may be half as high.
+template <int N>
+RM_INLINE void tiles(const Scratch& s, long begin, long end, long width, const float* panel, long j) {
+  const int first = static_cast<int>(j / W);
+  for (long i = begin; i < end; i += kRows) {
+    float* best = s.best + i * W;
+    std::int32_t* where = s.where + i * W;
+    if (s.sources - i > kRows / 2)
+      tile<kRows, N>(s.rows + i, panel, width, best, where, first);
+    else
+      tile<kRows / 2, N>(s.rows + i, panel, width, best, where, first);
+  }
+}
+
 // Nearest target of the sources from `begin` to `end`, multiples of kRows.
 void nearest(const MatchArgs& a, const Scratch& s, long begin, long end) {
   for (long i = begin * W; i < end * W; ++i) s.best[i] = kNone, s.where[i] = 0;
   const float* panel = s.panels;
   for (long j = 0; j < s.targets;) {
-    const bool two = s.targets - j > W;
-    for (long i = begin; i < end; i += kRows) {
-      float* best = s.best + i * W;
-      std::int32_t* where = s.where + i * W;
-      const int first = static_cast<int>(j / W);
-      if (two)
-        tile<kCols>(s.rows + i, panel, a.width, best, where, first);
-      else
-        tile<1>(s.rows + i, panel, a.width, best, where, first);
-    }
-    panel += (two ? kCols : 1) * W * (a.width + 1);
-    j += (two ? kCols : 1) * W;
+    const long wide = s.targets - j > W ? kCols * W : W;
+    if (wide > W)
+      tiles<kCols>(s, begin, end, a.width, panel, j);
+    else
+      tiles<1>(s, begin, end, a.width, panel, j);
+    panel += wide * (a.width + 1);
+    j += wide;
   }
 }
 

@@ -4,12 +4,6 @@
 
 namespace RM_NS {
 
-#if defined(__clang__)
-#define RM_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define RM_PICK(a, b, ...) __builtin_shuffle(a, b, vi{__VA_ARGS__})
-#endif
-
 // [sums of neighbouring pairs of a, then of b]
 RM_INLINE vf pair_sums(vf a, vf b) {
 #if defined(__AVX512F__)

@@ -12,8 +12,10 @@
 #define RM_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define RM_UNROLL _Pragma("unroll")
+#define RM_PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)  // lanes of two vectors
 #else
 #define RM_UNROLL _Pragma("GCC unroll 16")
+#define RM_PICK(a, b, ...) __builtin_shuffle(a, b, vi{__VA_ARGS__})
 #endif
 
 namespace RM_NS {
