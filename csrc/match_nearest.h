@@ -6,6 +6,7 @@
 #pragma once
 #include "simd.h"
 #include "tokens.h"
+#include "transpose.h"
 
 namespace RM_NS {
 namespace {
@@ -62,30 +63,6 @@ float inverse_length(const float* x, long width) {
   for (; c < width; ++c) sum += x[c] * x[c];
   const float length = __builtin_sqrtf(sum);
   return 1.f / (length > kTiny ? length : kTiny);
-}
-
-// [a0 b0 a1 b1 …], its first and its second half
-RM_INLINE void interleave(vf a, vf b, vf& first, vf& second) {
-#if defined(__AVX512F__)
-  first = RM_PICK(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  second = RM_PICK(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif defined(__AVX2__)
-  first = RM_PICK(a, b, 0, 8, 1, 9, 2, 10, 3, 11), second = RM_PICK(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-  first = RM_PICK(a, b, 0, 4, 1, 5), second = RM_PICK(a, b, 2, 6, 3, 7);
-#endif
-}
-
-// W rows become W columns: each pass moves the highest bit of an element's row to the end of its place.
-RM_INLINE void transpose(vf (&v)[W]) {
-  RM_UNROLL
-  for (int pass = 1; pass < W; pass *= 2) {
-    vf next[W];
-    RM_UNROLL
-    for (int k = 0; k < W / 2; ++k) interleave(v[k], v[k + W / 2], next[2 * k], next[2 * k + 1]);
-    RM_UNROLL
-    for (int k = 0; k < W; ++k) v[k] = next[k];
-  }
 }
 
 // One panel: a first row to start the sums from (0, or -inf where no target is), then the channels.

@@ -2,6 +2,7 @@
 #pragma once
 #include "scan.h"
 #include "simd.h"
+#include "transpose.h"
 
 namespace RM_NS {
 
@@ -83,8 +84,12 @@ static inline void pack(const float* from, float scale, const Cut& cut, const Sc
     for (long k = 0; k < cut.group_blocks; ++k, to += s.states * W) {
       const float* rows = from + (g * cut.group_channels + k * W) * s.states;
       const long lanes = smaller(W, cut.group_channels - k * W);
-      for (long n = 0; n < s.states; ++n)
-        for (long w = 0; w < W; ++w) to[n * W + w] = w < lanes ? scale * rows[w * s.states + n] : 0.f;
+      for (long n = 0; n < s.states; n += W) {
+        const int some = static_cast<int>(smaller(W, s.states - n));
+        vf columns[W];
+        load_columns(rows + n, s.states, lanes, some, columns);
+        for (int i = 0; i < some; ++i) store(to + (n + i) * W, scale * columns[i]);
+      }
     }
 }
 

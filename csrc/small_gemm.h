@@ -1,6 +1,7 @@
 // Products of few columns: rows of activations times a packed matrix, whose columns stay in registers.
 #pragma once
 #include "simd.h"
+#include "transpose.h"
 
 namespace RM_NS {
 
@@ -29,10 +30,12 @@ static inline void pack_panels(const float* from, long columns, long depth, floa
   for (long first = 0, wide; first < all; first += wide, to += wide * W * depth) {
     wide = panel_width(first, all, depth);
     for (long k0 = k_first; k0 < k_last; k0 += W)  // a line of every column at a time
-      for (long c = 0; c < wide * W; ++c) {
-        const long column = first * W + c, last = k0 + W < k_last ? k0 + W : k_last;
-        for (long k = k0; k < last; ++k)
-          to[k * wide * W + c] = column < columns ? from[column * depth + k] : 0.f;
+      for (long v = 0; v < wide; ++v) {
+        const long column = (first + v) * W;
+        const int n = static_cast<int>(k_last - k0 < W ? k_last - k0 : W);
+        vf lines[W];
+        load_columns(from + column * depth + k0, depth, columns - column, n, lines);
+        for (int k = 0; k < n; ++k) store(to + ((k0 + k) * wide + v) * W, lines[k]);
       }
   }
 }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..ops.bidirectional_mamba import Direction, Features
-from ..ops.mamba_block import BlockWeights, fused_block
+from ..ops.mamba_block import BlockWeights, fused_block, worth_asking
 from .blocks import NO_TAPS, Linear, RMSNorm, plain
 
 _SCAN_TAPS = frozenset({"b", "c", "delta"})  # features of the insides of a scan
@@ -114,6 +114,8 @@ class BidirectionalMamba(nn.Module):
             return None
         projections = self.in_proj, self.out_proj
         if any(type(p) is not Linear for p in projections) or not taps <= _BLOCK_TAPS:
+            return None
+        if not worth_asking(self.in_proj.weight, self.out_proj.weight):
             return None
         if not all(map(plain, (norm, self, *projections))):
             return None

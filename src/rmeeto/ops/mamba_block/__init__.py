@@ -14,7 +14,7 @@ from . import native, op  # noqa: F401  importing `op` defines the torch op
 from .reference import BlockWeights
 from .reference import mamba_block as definition
 
-__all__ = ["BlockWeights", "fused_block", "mamba_block"]
+__all__ = ["BlockWeights", "fused_block", "mamba_block", "worth_asking"]
 
 
 def mamba_block(
@@ -56,6 +56,11 @@ def mamba_block(
         return _fused(stream, weights, ahead, back, eps, scale, features)[:2]
     out, found = definition(stream, weights, ahead, back, eps, scale)
     return out, {name: (found[name][0].detach(), found[name][1].detach()) for name in features}
+
+
+def worth_asking(in_proj: Tensor, out_proj: Tensor) -> bool:
+    """Whether `fused_block` may take these projections: the cheap half of what it checks."""
+    return native.hopeless(in_proj, out_proj) is None
 
 
 def fused_block(

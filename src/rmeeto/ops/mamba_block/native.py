@@ -12,18 +12,25 @@ CACHE_FLOATS = 1 << 17
 """Projections up to this size stay in a core's cache while images pass; larger ones are faster on their own."""
 
 
-def obstacle(stream: Tensor, weights, ahead, back) -> str | None:
-    """Why the kernel can't take these inputs, as one clause, or None."""
+def hopeless(in_proj: Tensor, out_proj: Tensor) -> str | None:
+    """Why the kernel is not for these projections now, whatever the rest is, or None; costs next to nothing."""
     if torch.is_grad_enabled():
         return "the kernel computes no gradient"
+    if in_proj.numel() + out_proj.numel() > CACHE_FLOATS:
+        return "projections larger than a core's cache are faster on their own"
+    return None
+
+
+def obstacle(stream: Tensor, weights, ahead, back) -> str | None:
+    """Why the kernel can't take these inputs, as one clause, or None."""
+    if why := hopeless(weights.in_proj, weights.out_proj):
+        return why
     if torch.is_autocast_enabled(stream.device.type):
         return "matrix products in half precision are faster on their own"
     if stream.device.type not in ("cpu", "meta"):
         return f"the kernel runs on the CPU, the tensors are on {stream.device.type}"
     if any(t.dtype != torch.float32 for t in (stream, *weights, *ahead, *back)):
         return "the kernel takes float32"
-    if weights.in_proj.numel() + weights.out_proj.numel() > CACHE_FLOATS:
-        return "projections larger than a core's cache are faster on their own"
     return mixer.obstacle(stream, ahead, back)
 
 
