@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from tools.other_tree import environment
 
 from rmeeto.config import to_dict
 from rmeeto.evaluation.intervals import Interval, bootstrap_median
@@ -37,12 +38,12 @@ def compare(options: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> str
     """
     print(f"building {options.base} …", flush=True)
     with tempfile.TemporaryDirectory() as scratch, _built(options.base, Path(scratch)) as tree:
-        sources = {"base": tree / "src", "here": ROOT / "src"}
-        times: dict[str, Times] = {side: {b.name: [] for b in benchmarks} for side in sources}
+        sides = {"base": environment(tree / "src", Path(scratch)), "here": dict(os.environ)}
+        times: dict[str, Times] = {side: {b.name: [] for b in benchmarks} for side in sides}
         for i in range(options.rounds):
-            for side in list(sources)[:: 1 if i % 2 == 0 else -1]:
+            for side in list(sides)[:: 1 if i % 2 == 0 else -1]:
                 print(f"round {i + 1} of {options.rounds}, {side}", flush=True)
-                found = _timed(sources[side], Path(scratch) / "out.json", options, benchmarks)
+                found = _timed(sides[side], Path(scratch) / "out.json", options, benchmarks)
                 for name, seconds in found.items():
                     times[side][name].append(seconds)
     ratios = dict(_ratios(times["base"], times["here"], options.rounds))
@@ -69,15 +70,17 @@ def _built(ref: str, scratch: Path) -> Iterator[Path]:
 
 
 def _timed(
-    sources: Path, out: Path, options: argparse.Namespace, benchmarks: Sequence[Benchmark]
+    variables: dict[str, str],
+    out: Path,
+    options: argparse.Namespace,
+    benchmarks: Sequence[Benchmark],
 ) -> dict[str, float]:
     """Medians of one process on one version, for what it could run."""
     command = [sys.executable, "-m", "benchmarks", "--ours", "--fresh", "--quick", "--out", out]
     command += ["--only", *(b.name for b in benchmarks)]
     command += ["--threads", *map(str, options.threads)]
-    env = {**os.environ, "PYTHONPATH": str(sources)}
     out.unlink(missing_ok=True)
-    subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, env=variables, check=True, stdout=subprocess.DEVNULL)
     results = json.loads(out.read_text())["results"]
     return {
         name: next(t["median"] for t in record["timings"] if t["label"] == record["ours"])

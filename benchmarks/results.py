@@ -12,6 +12,7 @@ from typing import Any
 
 import rmeeto
 from rmeeto.config import to_dict
+from rmeeto.ops import dispatch
 from rmeeto.profiling import describe_machine
 from rmeeto.storage import write_atomic
 
@@ -23,10 +24,11 @@ SCHEMA = 1
 def code_version() -> str:
     """Hash of the package, its compiled kernels and the benchmarks: results of other code are stale."""
     folders = Path(rmeeto.__file__).parent, Path(__file__).parent
-    files = [
-        f for folder in folders for kind in ("*.py", "*.so", "*.cpp") for f in folder.rglob(kind)
-    ]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()[:16]
+    files = [f for folder in folders for kind in ("*.py", "*.cpp") for f in folder.rglob(kind)]
+    parts = [f.read_bytes() for f in sorted(files)]
+    if not dispatch.missing("selective_scan"):  # wherever an installation put them
+        parts.append(Path(dispatch.native().__file__ or "").read_bytes())
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from other_tree import environment
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "sanitize"
 # Optimised as always, since that is the code that runs; a finding ends the program.
@@ -25,16 +27,16 @@ def main() -> int:
     package = build()
     compiler = os.environ.get("CXX", "g++")
     runtimes = [_runtime(compiler, name) for name in ("libasan.so", "libubsan.so")]
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": ":".join(runtimes),
-        "ASAN_OPTIONS": "detect_leaks=0",  # Python frees little at its end
-        "PYTHONPATH": str(package.parent),
-        "PYTHONMALLOC": "malloc",
-    }
+    variables = environment(
+        package.parent,
+        BUILD,
+        LD_PRELOAD=":".join(runtimes),
+        ASAN_OPTIONS="detect_leaks=0",  # Python frees little at its end
+        PYTHONMALLOC="malloc",
+    )
     tests = sys.argv[1:] or TESTS
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
 
 
 def build() -> Path:
@@ -55,7 +57,9 @@ def build() -> Path:
     shutil.copytree(ROOT / "src" / "rmeeto", package, ignore=shutil.ignore_patterns("_native*"))
     (extension,) = BUILD.glob("_native*.so")
     if b"__asan_report" not in extension.read_bytes():
-        raise SystemExit(f"{extension} was built without the checks: does {FLAGS.split()[0]} work here?")
+        raise SystemExit(
+            f"{extension} was built without the checks: does {FLAGS.split()[0]} work here?"
+        )
     shutil.copy2(extension, package)
     return package
 
