@@ -83,6 +83,8 @@ class Question:
     def _command(self) -> str:
         if self.command:
             return self.command
+        if not self.only:
+            return "" if self.elsewhere else "python experiments/claims.py"
         return f"python experiments/run.py --only {' '.join(self.only)} && python experiments/claims.py"
 
 

@@ -162,3 +162,10 @@ def test_the_report_shows_curves_speeds_and_verdicts(world):
 def test_the_report_of_nothing():
     evidence = Evidence({})
     assert "0 measured cells" in report_html(build_record(evidence, answers(evidence)))
+
+
+def test_no_claim_names_a_command_that_runs_no_cell():
+    commands = [question._command() for question in all_questions()]
+    assert not [c for c in commands if "--only &&" in c]
+    assert Question("x", "c", "s", "t")._command() == "python experiments/claims.py"
+    assert Question("x", "c", "s", "t", elsewhere="Needs a video input.")._command() == ""
