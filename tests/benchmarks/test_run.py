@@ -121,6 +121,14 @@ def test_names_are_unique_and_the_whole_is_affordable():
     assert sum(b.seconds / run.QUICK for b in found if b.quick) < 2 * 60
 
 
+def test_only_a_lenient_list_leaves_out_what_an_older_version_lacks(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.registry.GROUPS", ("scan", "not_there"))
+    with pytest.raises(ImportError):
+        all_benchmarks()
+    assert {b.group for b in all_benchmarks(lenient=True)} == {"scan"}
+    assert "left out: not_there" in capsys.readouterr().out
+
+
 def test_the_parts_of_a_model_add_up_to_the_whole():
     facts = parts.case("vim_test", 2, "fp32", r=1).facts
     assert facts["whole, ms"] == pytest.approx(sum(facts.values()) - facts["whole, ms"], abs=1e-3)
