@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.marks import with_block
+
 from rmeeto.storage import write_atomic
 
 from .targets import Target, ratio, targets
@@ -26,20 +28,13 @@ Data = dict[str, Any]
 def main() -> None:
     """Write the block."""
     text = DOCUMENT.read_text()
-    write_atomic(DOCUMENT, with_block(text, block(committed())))
+    write_atomic(DOCUMENT, with_block(text, BEGIN, END, block(committed())))
 
 
 def committed() -> list[Data]:
     """The results files, by name."""
     paths = sorted((ROOT / "results").glob("cpu_kernels*.json"))
     return [data for data in map(_read, paths) if "limits" in data]
-
-
-def with_block(text: str, block: str) -> str:
-    """``text`` with what stands between the two marks replaced."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
 def block(machines: Sequence[Data]) -> str:
@@ -51,7 +46,7 @@ def block(machines: Sequence[Data]) -> str:
         for title, rows in _profiles(data["results"]):
             if len(rows) > 2:
                 tables.append(f"{title}, machine {i}:\n\n" + "\n".join(rows))
-    return "\n\n".join(tables)
+    return "\n\n".join(tables) + "\n"
 
 
 def _read(path: Path) -> Data:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tools.marks import with_block
+
 from experiments.charts import build_record
 from experiments.data import ROOT
 from experiments.evidence import Evidence
@@ -43,7 +45,7 @@ def main() -> int:
     write_flops(lab.results / "flops.json")
     write_report(build_record(evidence, claims), lab.results / "report.html")
     readme = ROOT / "README.md"
-    write_atomic(readme, with_block(readme.read_text(), claims_block(claims)))
+    write_atomic(readme, with_block(readme.read_text(), BEGIN, END, claims_block(claims)))
     print(f"{len(evidence.results)} of {len(all_cells())} cells; {tally(claims)}")
     return 0
 
@@ -82,15 +84,6 @@ def claims_block(claims: Sequence[Claim]) -> str:
         for title, text in folded.items()
     )
     return f"On {FASHION}: {tally(groups['main'])}.\n\n{table}\n\n{below}"
-
-
-def with_block(text: str, block: str) -> str:
-    """``text`` with what stands between the two marks replaced."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"README.md needs the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{block}{END}{after}"
 
 
 def write_flops(path: Path) -> None:

@@ -25,7 +25,7 @@ def claims():
 
 def test_the_readme_shows_the_ledger(claims):
     assert README.count(BEGIN) == README.count(END) == 1
-    assert with_block(README, claims_block(claims)) == README, AGAIN
+    assert with_block(README, BEGIN, END, claims_block(claims)) == README, AGAIN
 
 
 def test_the_ledger_follows_from_the_cells(claims):

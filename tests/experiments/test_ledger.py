@@ -2,7 +2,7 @@
 
 import pytest
 from experiments.charts import build_record
-from experiments.claims import answers, claims_block, with_block
+from experiments.claims import BEGIN, END, answers, claims_block, with_block
 from experiments.evidence import Evidence
 from experiments.grid import all_cells
 from experiments.ledger import CIFAR, FASHION, Finding, Question, Region, all_questions
@@ -140,10 +140,10 @@ def test_claims_read_well(world):
 
 def test_the_block_is_replaced_and_nothing_else():
     text = "before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n"
-    assert with_block(text, "new\n") == "before\n<!-- claims -->\nnew\n<!-- /claims -->\nafter\n"
-    assert with_block(with_block(text, "x\n"), "x\n") == with_block(text, "x\n")
+    assert with_block(text, BEGIN, END, "new\n") == "before\n<!-- claims -->\nnew\n<!-- /claims -->\nafter\n"
+    assert with_block(with_block(text, BEGIN, END, "x\n"), BEGIN, END, "x\n") == with_block(text, BEGIN, END, "x\n")
     with pytest.raises(SystemExit):
-        with_block("no marks", "new")
+        with_block("no marks", BEGIN, END, "new")
 
 
 def test_the_report_shows_curves_speeds_and_verdicts(world):
