@@ -15,6 +15,8 @@ from functools import partial
 
 import torch
 
+from rmeeto.workflows.allocator import keep_freed_memory
+
 from .memory import ROOT
 from .registry import Benchmark, Case, Work
 from .threads import large
@@ -59,6 +61,7 @@ def works() -> dict[str, Callable[[], Work]]:
 
 def main(name: str, seconds: str) -> None:
     """Set up, wait for the word, work."""
+    keep_freed_memory()
     torch.set_num_threads(1)
     work = works()[name]()
     work()

@@ -22,7 +22,7 @@ def training_step(model_name: str, batch: int) -> Work:
     model = create_model(model_name)
     config = model.config
     images, labels = NoiseInput(config.img_size, config.in_chans)(batch), torch.zeros(batch).long()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)  # as `retrain` does
 
     def step() -> None:
         optimiser.zero_grad()

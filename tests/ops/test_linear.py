@@ -53,8 +53,21 @@ def test_product_and_gradients(forced, shape, bias):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("full_width", [True, False])
+def test_gradients_by_either_library(forced, monkeypatch, shape, full_width):
+    monkeypatch.setattr(onednn, "full_width", lambda: full_width)
+    check(make(shape))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_what_this_machine_chooses(shape):
     check(make(shape))
+
+
+@pytest.mark.parametrize(("family", "full"), [("23", False), ("25", False), ("26", True), ("", False)])
+def test_processors_with_full_width(monkeypatch, family, full):
+    monkeypatch.setattr(onednn, "_processor", {"cpu family": family}.__getitem__)
+    assert onednn.full_width.__wrapped__() is full
 
 
 def test_strides_do_not_matter(forced):

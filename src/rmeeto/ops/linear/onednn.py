@@ -38,7 +38,15 @@ def missing() -> str:
         return "this torch comes without oneDNN's products"
     if not torch.backends.mkl.is_available():
         return "this torch's own products are not MKL's"
-    return "MKL is as fast on an Intel processor" if "Intel" in _maker() else ""
+    maker = _processor("vendor_id") or platform.processor()
+    return "MKL is as fast on an Intel processor" if "Intel" in maker else ""
+
+
+@cache
+def full_width() -> bool:
+    """Whether 512 bits are computed at once (AMD: from family 26, Zen 5, on), of which MKL uses half there."""
+    family = _processor("cpu family")
+    return family.isdigit() and int(family) >= 26
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -48,10 +56,23 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
-def _maker() -> str:
-    """Maker of the processor as it calls itself: GenuineIntel, AuthenticAMD, …"""
+def transposed_product(a: Tensor, b: Tensor) -> Tensor:
+    """aᵀ · b of (T, M) and (T, N), by the library that is faster at it here.
+
+    oneDNN has its first factor rearranged in memory beforehand, slowly and on one thread: that is to be the
+    narrower one. MKL reads it as it is.
+    """
+    if not full_width():
+        return a.t() @ b
+    if a.shape[1] <= b.shape[1]:
+        return torch.ops.rmeeto.linear(a.t(), b.t(), None)
+    return torch.ops.rmeeto.linear(b.t(), a.t(), None).t()
+
+
+def _processor(field: str) -> str:
+    """What Linux says of the processor: its vendor_id (GenuineIntel, AuthenticAMD, …), its cpu family."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith("vendor_id")), "")
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

@@ -32,7 +32,7 @@ def _differentiate(ctx, grad):
     rows, inputs = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
     return (
         torch.ops.rmeeto.linear(grad, weight.t(), None) if of_x else None,
-        torch.ops.rmeeto.linear(rows.t(), inputs.t(), None) if of_weight else None,
+        onednn.transposed_product(rows, inputs) if of_weight else None,
         rows.sum(0) if of_bias else None,
     )
 
