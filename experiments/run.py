@@ -83,11 +83,11 @@ def run(cells: Sequence[Cell], lab: Lab, minutes: float | None = None) -> None:
         with claimed(lab.runs / "cells" / f"{cell.id}.lock") as mine:
             if not mine:
                 say(f"another process is at {cell.id}")
-            elif state(cell, lab) != "done":  # the other process may have been faster
-                say(
-                    f"{_clock()} {cell.id}, about {hours(expected)}; all: {hours(pace.left())} left"
-                )
-                say(f"  {_summary(execute(cell, lab, say))}")
+            if not mine or state(cell, lab) == "done":  # the other one may have been faster
+                pace.drop(cell.id)
+                continue
+            say(f"{_clock()} {cell.id}, about {hours(expected)}; all: {hours(pace.left())} left")
+            say(f"  {_summary(execute(cell, lab, say))}")
             pace.done(cell.id)
 
 
@@ -132,6 +132,10 @@ class Pace:
     def done(self, cell: str) -> None:
         """Note that ``cell`` is finished."""
         self._estimated += self._open.pop(cell)
+
+    def drop(self, cell: str) -> None:
+        """Note that ``cell`` is another process's, which says nothing of this one's pace."""
+        del self._open[cell]
 
 
 def _summary(result: Result) -> str:

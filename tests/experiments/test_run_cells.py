@@ -157,3 +157,9 @@ def test_expected_times_follow_what_was_measured(monkeypatch):
     pace.done("a")  # took 600 s instead of 300
     assert pace.expected("b") == 200.0
     assert pace.left() == 200.0
+
+
+def test_a_cell_of_another_process_says_nothing_of_the_pace():
+    pace = run.Pace({"a": 300.0, "b": 100.0})
+    pace.drop("a")
+    assert (pace.expected("b"), pace.left()) == (100.0, 100.0)
