@@ -1,7 +1,7 @@
 """Two threads against one: large work must gain, work below the kernels' threshold must not lose.
 
-Freed memory is kept from here on, as the package's own commands do. By glibc's default every large tensor
-faults in anew, and threads wait for each other there; so this group comes last.
+Freed memory is kept from here on, as the package's own commands do: by glibc's default every large tensor
+faults in anew. It stays so for the whole process, which is why this group comes last.
 """
 
 from __future__ import annotations
